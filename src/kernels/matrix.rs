@@ -1,0 +1,138 @@
+//! [`MatRef`] and [`MatMut`]: how shapes travel to a kernel.
+
+/// A row-major matrix inside a slice: element `(i, j)` is `data[i * leading_dimension + j]`.
+///
+/// Between the end of a row and the start of the next lies padding. It is never used as data and may hold anything.
+#[derive(Clone, Copy, Debug)]
+pub struct MatRef<'a> {
+    data: &'a [f32],
+    rows: usize,
+    columns: usize,
+    leading_dimension: usize,
+}
+
+/// [`MatRef`] for writing. Padding is left untouched.
+#[derive(Debug)]
+pub struct MatMut<'a> {
+    data: &'a mut [f32],
+    rows: usize,
+    columns: usize,
+    leading_dimension: usize,
+}
+
+/// The number of elements that a matrix reaches over: everything but the padding of its last row.
+pub const fn extent(rows: usize, columns: usize, leading_dimension: usize) -> usize {
+    if rows == 0 || columns == 0 { 0 } else { (rows - 1) * leading_dimension + columns }
+}
+
+#[track_caller]
+fn check(len: usize, rows: usize, columns: usize, leading_dimension: usize) {
+    assert!(
+        rows <= 1 || leading_dimension >= columns,
+        "leading dimension of at least {columns} expected for {columns} columns, found {leading_dimension}"
+    );
+    let needed = rows.saturating_sub(1).checked_mul(leading_dimension).and_then(|start| start.checked_add(columns));
+    let needed = if rows == 0 || columns == 0 { Some(0) } else { needed };
+    assert!(
+        needed.is_some_and(|needed| len >= needed),
+        "a matrix of {rows} x {columns} with leading dimension {leading_dimension} expects {needed:?} elements, found {len}"
+    );
+}
+
+impl<'a> MatRef<'a> {
+    /// A matrix at the start of `data`.
+    ///
+    /// # Panics
+    /// If rows would overlap or `data` is too short.
+    #[track_caller]
+    pub fn new(data: &'a [f32], rows: usize, columns: usize, leading_dimension: usize) -> Self {
+        check(data.len(), rows, columns, leading_dimension);
+        Self { data, rows, columns, leading_dimension }
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The number of columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The distance from an element to the one below it.
+    pub fn leading_dimension(&self) -> usize {
+        self.leading_dimension
+    }
+
+    /// The slice that holds the matrix, padding included.
+    pub fn data(&self) -> &'a [f32] {
+        self.data
+    }
+
+    /// One row, without padding.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[inline]
+    #[track_caller]
+    pub fn row(&self, i: usize) -> &'a [f32] {
+        assert!(i < self.rows, "row {i} of a matrix of {} rows", self.rows);
+        let start = if self.columns == 0 { 0 } else { i * self.leading_dimension };
+        &self.data[start..start + self.columns]
+    }
+}
+
+impl<'a> MatMut<'a> {
+    /// A matrix at the start of `data`.
+    ///
+    /// # Panics
+    /// If rows would overlap or `data` is too short.
+    #[track_caller]
+    pub fn new(data: &'a mut [f32], rows: usize, columns: usize, leading_dimension: usize) -> Self {
+        check(data.len(), rows, columns, leading_dimension);
+        Self { data, rows, columns, leading_dimension }
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The number of columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The distance from an element to the one below it.
+    pub fn leading_dimension(&self) -> usize {
+        self.leading_dimension
+    }
+
+    /// The slice that holds the matrix, padding included.
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        self.data
+    }
+
+    /// One row, without padding.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[inline]
+    #[track_caller]
+    pub fn row_mut(&mut self, i: usize) -> &mut [f32] {
+        assert!(i < self.rows, "row {i} of a matrix of {} rows", self.rows);
+        let start = if self.columns == 0 { 0 } else { i * self.leading_dimension };
+        &mut self.data[start..start + self.columns]
+    }
+
+    /// The same matrix, for reading.
+    pub fn as_ref(&self) -> MatRef<'_> {
+        MatRef { data: self.data, rows: self.rows, columns: self.columns, leading_dimension: self.leading_dimension }
+    }
+
+    /// The same matrix, for a callee to write.
+    pub fn reborrow(&mut self) -> MatMut<'_> {
+        MatMut { data: self.data, rows: self.rows, columns: self.columns, leading_dimension: self.leading_dimension }
+    }
+}

@@ -1,0 +1,5 @@
+//! How: slices in, slices out. No allocation, no threads, no globals, and outside of `gemm` no unsafe code.
+
+mod matrix;
+
+pub use matrix::{MatMut, MatRef, extent};

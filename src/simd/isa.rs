@@ -1,0 +1,159 @@
+//! [`Isa`]: which instruction sets there are, which of them this processor has, and how to run on one.
+
+use super::{Simd, SimdOp, portable::Portable};
+use crate::error::IsaError;
+
+/// An instruction set that this processor has.
+///
+/// A value is proof of that: the only ways to get one are [`Isa::detect`], [`Isa::available`], [`Isa::from_name`],
+/// [`Isa::select`] and [`Isa::PORTABLE`], and they look before they answer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Isa(Kind);
+
+/// The one list of run-time instruction sets, best first. Each line makes the token, its detection, its name and the function
+/// that carries its target features.
+macro_rules! instruction_sets {
+    ($($kind:ident, $token:path, $name:literal, [$($feature:tt),+];)*) => {
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+        enum Kind {
+            $(#[cfg(target_arch = "x86_64")] $kind,)*
+            Portable,
+        }
+
+        impl Isa {
+            /// The names of all instruction sets that the crate knows on this architecture, best first.
+            pub const NAMES: &'static [&'static str] = &[
+                $(#[cfg(target_arch = "x86_64")] $name,)*
+                "portable",
+            ];
+
+            /// The instruction sets that this processor has, best first. The portable one is always last.
+            pub fn available() -> impl Iterator<Item = Isa> {
+                Self::NAMES.iter().filter_map(|name| Self::from_name(name).ok())
+            }
+
+            /// The instruction set of that name.
+            ///
+            /// # Errors
+            /// [`IsaError::Unknown`] for a name that is not in [`Isa::NAMES`], [`IsaError::Unavailable`] for one that this
+            /// processor lacks.
+            pub fn from_name(name: &str) -> Result<Isa, IsaError> {
+                match name {
+                    $(
+                        #[cfg(target_arch = "x86_64")]
+                        $name => {
+                            let present = true $(&& detected!($feature))+;
+                            if present { Ok(Isa(Kind::$kind)) } else { Err(IsaError::Unavailable { name: $name }) }
+                        }
+                    )*
+                    "portable" => Ok(Isa::PORTABLE),
+                    _ => Err(IsaError::unknown(name)),
+                }
+            }
+
+            /// The name, as [`Isa::from_name`] takes it.
+            pub const fn name(self) -> &'static str {
+                match self.0 {
+                    $(#[cfg(target_arch = "x86_64")] Kind::$kind => $name,)*
+                    Kind::Portable => "portable",
+                }
+            }
+
+            /// Runs an operation with the instructions of this set.
+            #[inline]
+            #[allow(unsafe_code, reason = "entering a function with target features is the purpose of this type")]
+            pub fn run<O: SimdOp>(self, op: O) -> O::Output {
+                match self.0 {
+                    $(
+                        #[cfg(target_arch = "x86_64")]
+                        Kind::$kind => {
+                            #[target_feature($(enable = $feature),+)]
+                            fn enter<O: SimdOp>(op: O) -> O::Output {
+                                // SAFETY: this function can only be entered where the processor has the features.
+                                op.run(unsafe { <$token>::new() })
+                            }
+                            // SAFETY: a value of this kind is only made by `from_name`, after detection of every feature.
+                            unsafe { enter(op) }
+                        }
+                    )*
+                    Kind::Portable => op.run(Portable),
+                }
+            }
+        }
+    };
+}
+
+/// Whether the processor has a feature: asked at run time with `std`, known at compile time without.
+#[cfg(all(target_arch = "x86_64", feature = "std"))]
+macro_rules! detected {
+    ($feature:tt) => {
+        std::arch::is_x86_feature_detected!($feature)
+    };
+}
+#[cfg(all(target_arch = "x86_64", not(feature = "std")))]
+macro_rules! detected {
+    ($feature:tt) => {
+        cfg!(target_feature = $feature)
+    };
+}
+
+instruction_sets! {
+    Avx512, super::x86::Avx512, "avx512", ["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "bmi1", "bmi2", "popcnt"];
+    Avx2, super::x86::Avx2, "avx2", ["avx2", "fma", "bmi1", "bmi2", "popcnt"];
+}
+
+impl Isa {
+    /// The instruction set that the crate was compiled for: SSE2, NEON, wasm simd128 or scalar code, by way of `wide`.
+    pub const PORTABLE: Isa = Isa(Kind::Portable);
+
+    /// The best instruction set of this processor.
+    pub fn detect() -> Isa {
+        Self::available().next().unwrap_or(Self::PORTABLE)
+    }
+
+    /// The instruction set named by the environment variable `SELVEDGE_ISA`, else the best one.
+    ///
+    /// # Errors
+    /// As [`Isa::from_name`]: a name that cannot be honoured is never replaced in silence.
+    #[cfg(feature = "std")]
+    pub fn select() -> Result<Isa, IsaError> {
+        match std::env::var_os("SELVEDGE_ISA") {
+            Some(name) => Self::from_name(&name.to_string_lossy()),
+            None => Ok(Self::detect()),
+        }
+    }
+
+    /// Whether `a * b + c` is rounded once. All instruction sets for which this is true compute the same bits.
+    pub const fn fused(self) -> bool {
+        match self.0 {
+            Kind::Portable => super::portable::FUSED,
+            #[cfg(target_arch = "x86_64")]
+            _ => true,
+        }
+    }
+
+    /// [`Simd::TILE_ROWS`] of this instruction set.
+    pub(crate) fn tile_rows(self) -> [usize; 4] {
+        struct TileRows;
+        impl SimdOp for TileRows {
+            type Output = [usize; 4];
+            #[inline(always)]
+            fn run<S: Simd>(self, _: S) -> [usize; 4] {
+                S::TILE_ROWS
+            }
+        }
+        self.run(TileRows)
+    }
+}
+
+impl core::fmt::Debug for Isa {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl core::fmt::Display for Isa {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
+    }
+}

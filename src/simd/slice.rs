@@ -1,0 +1,77 @@
+//! Loops over slices: whole vectors, then one masked tail.
+//!
+//! The functions take a token, so they can be used inside an operation; [`map`] is the form for callers outside.
+
+use super::{Isa, LANES, MapOp, Simd, SimdOp};
+
+/// Applies `op` to every vector of the slices: reads the inputs, reads and replaces the outputs.
+///
+/// # Panics
+/// If the slices do not all have the same length.
+#[track_caller]
+pub fn map<const IN: usize, const OUT: usize>(isa: Isa, op: impl MapOp<IN, OUT>, inputs: [&[f32]; IN], outputs: [&mut [f32]; OUT]) {
+    struct Map<'a, O, const IN: usize, const OUT: usize> {
+        op: O,
+        inputs: [&'a [f32]; IN],
+        outputs: [&'a mut [f32]; OUT],
+    }
+    impl<O: MapOp<IN, OUT>, const IN: usize, const OUT: usize> SimdOp for Map<'_, O, IN, OUT> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            map_with(simd, &self.op, self.inputs, self.outputs);
+        }
+    }
+    isa.run(Map { op, inputs, outputs });
+}
+
+/// [`map`] for use inside an operation.
+///
+/// # Panics
+/// If the slices do not all have the same length.
+#[inline(always)]
+#[track_caller]
+pub fn map_with<S: Simd, const IN: usize, const OUT: usize>(
+    simd: S,
+    op: &impl MapOp<IN, OUT>,
+    inputs: [&[f32]; IN],
+    mut outputs: [&mut [f32]; OUT],
+) {
+    let len = outputs.first().map_or(0, |output| output.len());
+    for found in inputs.iter().map(|input| input.len()).chain(outputs.iter().map(|output| output.len())) {
+        assert!(found == len, "slices of one length expected: {len}, found {found}");
+    }
+    let mut start = 0;
+    while start < len {
+        let end = len.min(start + LANES);
+        let mut read = [simd.zero(); IN];
+        for (vector, input) in read.iter_mut().zip(&inputs) {
+            *vector = simd.load_first(&input[start..end]);
+        }
+        let mut replaced = [simd.zero(); OUT];
+        for (vector, output) in replaced.iter_mut().zip(&outputs) {
+            *vector = simd.load_first(&output[start..end]);
+        }
+        let result = op.map(simd, read, replaced);
+        for (output, vector) in outputs.iter_mut().zip(result) {
+            simd.store_first(vector, &mut output[start..end]);
+        }
+        start = end;
+    }
+}
+
+/// The largest element by the rule of [`Simd::max`], negative infinity for an empty slice. NaN is passed over.
+#[inline(always)]
+pub fn max_with<S: Simd>(simd: S, values: &[f32]) -> f32 {
+    let (whole, tail) = values.as_chunks::<LANES>();
+    let lowest = simd.splat(f32::NEG_INFINITY);
+    let mut largest = lowest;
+    for chunk in whole {
+        largest = simd.max(simd.load(chunk), largest);
+    }
+    if !tail.is_empty() {
+        let last = simd.select(simd.mask_first(tail.len()), simd.load_first(tail), lowest);
+        largest = simd.max(last, largest);
+    }
+    simd.max_lane(largest)
+}

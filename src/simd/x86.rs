@@ -1,0 +1,230 @@
+//! Tokens of the x86-64 instruction sets that are chosen at run time.
+//!
+//! The macro [`vector_methods`] writes each method around its intrinsic; the safety argument stands there, once.
+#![allow(unsafe_code, reason = "intrinsics live here")]
+
+use super::{LANES, Simd};
+use core::arch::x86_64::*;
+
+/// Safe methods around intrinsics.
+macro_rules! vector_methods {
+    ($($name:ident $(<const $constant:ident: u32>)? ($self:ident $(, $argument:ident: $type:ty)*) -> $result:ty { $body:expr })*) => {
+        $(
+            #[inline(always)]
+            fn $name $(<const $constant: u32>)? ($self $(, $argument: $type)*) -> $result {
+                // SAFETY: a token exists only where the processor has the instructions, and memory is reached only through
+                // references, for at most as many elements as they have (whole arrays, or lanes set by `mask_first`).
+                unsafe { $body }
+            }
+        )*
+    };
+}
+
+/// AVX-512 F, BW, DQ and VL: one register a vector.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512(());
+
+impl Avx512 {
+    /// # Safety
+    /// The processor must have every feature that `isa.rs` lists for this token.
+    #[inline(always)]
+    pub(super) unsafe fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Simd for Avx512 {
+    type F32 = __m512;
+    type I32 = __m512i;
+    type Mask = __mmask16;
+
+    // 32 registers: rows * vectors accumulators, one row of B and one broadcast of A.
+    const TILE_ROWS: [usize; 4] = [12, 12, 8, 6];
+
+    vector_methods! {
+        splat(self, x: f32) -> __m512 { _mm512_set1_ps(x) }
+        load(self, source: &[f32; LANES]) -> __m512 { _mm512_loadu_ps(source.as_ptr()) }
+        load_first(self, source: &[f32]) -> __m512 { _mm512_maskz_loadu_ps(self.mask_first(source.len()), source.as_ptr()) }
+        load_u8(self, source: &[u8; LANES]) -> __m512 { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(source.as_ptr().cast()))) }
+        store(self, x: __m512, target: &mut [f32; LANES]) -> () { _mm512_storeu_ps(target.as_mut_ptr(), x) }
+        add(self, a: __m512, b: __m512) -> __m512 { _mm512_add_ps(a, b) }
+        sub(self, a: __m512, b: __m512) -> __m512 { _mm512_sub_ps(a, b) }
+        mul(self, a: __m512, b: __m512) -> __m512 { _mm512_mul_ps(a, b) }
+        div(self, a: __m512, b: __m512) -> __m512 { _mm512_div_ps(a, b) }
+        mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 { _mm512_fmadd_ps(a, b, c) }
+        sqrt(self, x: __m512) -> __m512 { _mm512_sqrt_ps(x) }
+        max(self, a: __m512, b: __m512) -> __m512 { _mm512_max_ps(a, b) }
+        min(self, a: __m512, b: __m512) -> __m512 { _mm512_min_ps(a, b) }
+        lt(self, a: __m512, b: __m512) -> __mmask16 { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) }
+        le(self, a: __m512, b: __m512) -> __mmask16 { _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b) }
+        eq(self, a: __m512, b: __m512) -> __mmask16 { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b) }
+        select(self, mask: __mmask16, yes: __m512, no: __m512) -> __m512 { _mm512_mask_blend_ps(mask, no, yes) }
+        to_bits(self, x: __m512) -> __m512i { _mm512_castps_si512(x) }
+        from_bits(self, x: __m512i) -> __m512 { _mm512_castsi512_ps(x) }
+        splat_i32(self, x: i32) -> __m512i { _mm512_set1_epi32(x) }
+        add_i32(self, a: __m512i, b: __m512i) -> __m512i { _mm512_add_epi32(a, b) }
+        sub_i32(self, a: __m512i, b: __m512i) -> __m512i { _mm512_sub_epi32(a, b) }
+        and_i32(self, a: __m512i, b: __m512i) -> __m512i { _mm512_and_si512(a, b) }
+        or_i32(self, a: __m512i, b: __m512i) -> __m512i { _mm512_or_si512(a, b) }
+        xor_i32(self, a: __m512i, b: __m512i) -> __m512i { _mm512_xor_si512(a, b) }
+        shift_left<const BITS: u32>(self, x: __m512i) -> __m512i { _mm512_slli_epi32::<BITS>(x) }
+        shift_right<const BITS: u32>(self, x: __m512i) -> __m512i { _mm512_srai_epi32::<BITS>(x) }
+        to_f32(self, x: __m512i) -> __m512 { _mm512_cvtepi32_ps(x) }
+    }
+
+    #[inline(always)]
+    fn store_first(self, x: __m512, target: &mut [f32]) {
+        match target.first_chunk_mut::<LANES>() {
+            Some(whole) => self.store(x, whole),
+            // SAFETY: the mask has one lane for each element of `target`.
+            None => unsafe { _mm512_mask_storeu_ps(target.as_mut_ptr(), self.mask_first(target.len()), x) },
+        }
+    }
+
+    #[inline(always)]
+    fn mask_to_bits(self, mask: __mmask16) -> u16 {
+        mask
+    }
+
+    #[inline(always)]
+    fn mask_from_bits(self, bits: u16) -> __mmask16 {
+        bits
+    }
+
+    #[inline(always)]
+    unsafe fn load_pointer(self, source: *const f32) -> __m512 {
+        // SAFETY: the caller promises sixteen readable elements.
+        unsafe { _mm512_loadu_ps(source) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_pointer_masked(self, source: *const f32, mask: __mmask16) -> __m512 {
+        // SAFETY: the caller promises that every lane set in the mask is readable.
+        unsafe { _mm512_maskz_loadu_ps(mask, source) }
+    }
+}
+
+/// AVX2 with FMA: two registers a vector, lanes 0 to 7 in the first.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(());
+
+impl Avx2 {
+    /// # Safety
+    /// The processor must have every feature that `isa.rs` lists for this token.
+    #[inline(always)]
+    pub(super) unsafe fn new() -> Self {
+        Self(())
+    }
+}
+
+/// Applies a 256-bit intrinsic to both halves.
+macro_rules! halves {
+    ($intrinsic:ident $(::<$constant:ident>)? ($($argument:expr),+)) => {
+        [$intrinsic $(::<$constant>)? ($($argument[0]),+), $intrinsic $(::<$constant>)? ($($argument[1]),+)]
+    };
+}
+
+impl Avx2 {
+    /// A comparison mask whose lanes 0 to 7 are the low eight bits.
+    #[inline(always)]
+    fn half_mask(self, bits: u16) -> __m256 {
+        // SAFETY: a token exists only where the processor has AVX2.
+        unsafe {
+            let lane_bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+            let set = _mm256_and_si256(_mm256_set1_epi32(i32::from(bits)), lane_bit);
+            _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, lane_bit))
+        }
+    }
+}
+
+impl Simd for Avx2 {
+    type F32 = [__m256; 2];
+    type I32 = [__m256i; 2];
+    type Mask = [__m256; 2];
+
+    // 16 registers, two a vector: 6 * 1 vectors are 12 accumulators, two registers hold a row of B, one a broadcast of A.
+    const TILE_ROWS: [usize; 4] = [6, 3, 0, 0];
+
+    vector_methods! {
+        splat(self, x: f32) -> [__m256; 2] { [_mm256_set1_ps(x); 2] }
+        load(self, source: &[f32; LANES]) -> [__m256; 2] { [_mm256_loadu_ps(source.as_ptr()), _mm256_loadu_ps(source.as_ptr().add(8))] }
+        load_first(self, source: &[f32]) -> [__m256; 2] { self.load_pointer_masked(source.as_ptr(), self.mask_first(source.len())) }
+        load_u8(self, source: &[u8; LANES]) -> [__m256; 2] {{
+            let bytes = _mm_loadu_si128(source.as_ptr().cast());
+            [_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)), _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128::<8>(bytes)))]
+        }}
+        store(self, x: [__m256; 2], target: &mut [f32; LANES]) -> () {{
+            _mm256_storeu_ps(target.as_mut_ptr(), x[0]);
+            _mm256_storeu_ps(target.as_mut_ptr().add(8), x[1]);
+        }}
+        add(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_add_ps(a, b)) }
+        sub(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_sub_ps(a, b)) }
+        mul(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_mul_ps(a, b)) }
+        div(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_div_ps(a, b)) }
+        mul_add(self, a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_fmadd_ps(a, b, c)) }
+        sqrt(self, x: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_sqrt_ps(x)) }
+        max(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_max_ps(a, b)) }
+        min(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_min_ps(a, b)) }
+        lt(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b)) }
+        le(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_cmp_ps::<_CMP_LE_OQ>(a, b)) }
+        eq(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_cmp_ps::<_CMP_EQ_OQ>(a, b)) }
+        select(self, mask: [__m256; 2], yes: [__m256; 2], no: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_blendv_ps(no, yes, mask)) }
+        mask_to_bits(self, mask: [__m256; 2]) -> u16 { (_mm256_movemask_ps(mask[0]) | _mm256_movemask_ps(mask[1]) << 8) as u16 }
+        to_bits(self, x: [__m256; 2]) -> [__m256i; 2] { halves!(_mm256_castps_si256(x)) }
+        from_bits(self, x: [__m256i; 2]) -> [__m256; 2] { halves!(_mm256_castsi256_ps(x)) }
+        splat_i32(self, x: i32) -> [__m256i; 2] { [_mm256_set1_epi32(x); 2] }
+        add_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] { halves!(_mm256_add_epi32(a, b)) }
+        sub_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] { halves!(_mm256_sub_epi32(a, b)) }
+        and_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] { halves!(_mm256_and_si256(a, b)) }
+        or_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] { halves!(_mm256_or_si256(a, b)) }
+        xor_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] { halves!(_mm256_xor_si256(a, b)) }
+        to_f32(self, x: [__m256i; 2]) -> [__m256; 2] { halves!(_mm256_cvtepi32_ps(x)) }
+    }
+
+    #[inline(always)]
+    fn shift_left<const BITS: u32>(self, x: [__m256i; 2]) -> [__m256i; 2] {
+        // The shift count is a register operand here because the immediate form wants an `i32` constant; it compiles to the same.
+        // SAFETY: a token exists only where the processor has AVX2.
+        unsafe { [_mm256_sll_epi32(x[0], _mm_cvtsi32_si128(BITS as i32)), _mm256_sll_epi32(x[1], _mm_cvtsi32_si128(BITS as i32))] }
+    }
+
+    #[inline(always)]
+    fn shift_right<const BITS: u32>(self, x: [__m256i; 2]) -> [__m256i; 2] {
+        // SAFETY: a token exists only where the processor has AVX2.
+        unsafe { [_mm256_sra_epi32(x[0], _mm_cvtsi32_si128(BITS as i32)), _mm256_sra_epi32(x[1], _mm_cvtsi32_si128(BITS as i32))] }
+    }
+
+    #[inline(always)]
+    fn mask_from_bits(self, bits: u16) -> [__m256; 2] {
+        [self.half_mask(bits), self.half_mask(bits >> 8)]
+    }
+
+    #[inline(always)]
+    fn store_first(self, x: [__m256; 2], target: &mut [f32]) {
+        match target.first_chunk_mut::<LANES>() {
+            Some(whole) => self.store(x, whole),
+            None => {
+                let mask = self.to_bits(self.mask_first(target.len()));
+                // SAFETY: the mask has one lane for each element of `target`. Where the second half would begin outside of it,
+                // the mask of that half is empty, so nothing is written, and `wrapping_add` makes no promise about the address.
+                unsafe {
+                    _mm256_maskstore_ps(target.as_mut_ptr(), mask[0], x[0]);
+                    _mm256_maskstore_ps(target.as_mut_ptr().wrapping_add(8), mask[1], x[1]);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_pointer(self, source: *const f32) -> [__m256; 2] {
+        // SAFETY: the caller promises sixteen readable elements.
+        unsafe { [_mm256_loadu_ps(source), _mm256_loadu_ps(source.add(8))] }
+    }
+
+    #[inline(always)]
+    unsafe fn load_pointer_masked(self, source: *const f32, mask: [__m256; 2]) -> [__m256; 2] {
+        let mask = self.to_bits(mask);
+        // SAFETY: the caller promises that every lane set in the mask is readable; lanes that are not set are not touched.
+        unsafe { [_mm256_maskload_ps(source, mask[0]), _mm256_maskload_ps(source.wrapping_add(8), mask[1])] }
+    }
+}
