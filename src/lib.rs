@@ -1,8 +1,13 @@
 //! Neural networks at full CPU speed, on memory that the caller provides.
-#![cfg_attr(not(feature = "std"), no_std)]
+#![no_std]
+
+#[cfg(any(test, feature = "std"))]
+extern crate std;
 
 pub mod error;
 pub mod kernels;
+pub mod parallel;
+pub mod plan;
 #[cfg(feature = "std")]
 pub mod reference;
 pub mod simd;
