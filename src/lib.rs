@@ -5,6 +5,7 @@
 extern crate std;
 
 pub mod error;
+pub mod exec;
 pub mod kernels;
 pub mod parallel;
 pub mod plan;

@@ -2,9 +2,12 @@
 
 pub mod gather;
 pub mod gemm;
+pub mod loss;
+pub mod math;
 mod matrix;
 pub mod optimizers;
 pub mod reduce;
+pub mod softmax;
 pub mod transpose;
 
 pub use matrix::{MatMut, MatRef, extent};

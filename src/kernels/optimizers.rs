@@ -73,3 +73,23 @@ impl MapOp<1, 2> for Momentum {
 pub fn update<const N: usize>(isa: Isa, rule: impl MapOp<1, N>, g: &[f32], parameters: [&mut [f32]; N]) {
     slice::map(isa, rule, [g], parameters);
 }
+
+/// An optimizer, chosen at run time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Optimizer {
+    /// Gradient descent.
+    Sgd(Sgd),
+    /// Gradient descent with momentum.
+    Momentum(Momentum),
+}
+
+impl Optimizer {
+    /// How many numbers of state it keeps for each parameter.
+    pub const fn numbers_per_parameter(&self) -> usize {
+        match self {
+            Self::Sgd(_) => 0,
+            Self::Momentum(_) => 1,
+        }
+    }
+}

@@ -5,13 +5,15 @@
 //! | [`column_sums`] | `y[j] = sum over i of x[i][j]` | error grows with `16 + log2(rows / 16)`, not with `rows` |
 //! | [`column_sums_into`] | `outputs[j] = op(y[j], outputs[j])` | the same |
 //! | [`sum`] | `sum over i of x[i]` | the same |
+//! | [`argmax`] | `y[i] = first j with x[i][j] = max over k of x[i][k]` | exact |
 //!
 //! Rows are summed one after the other inside **micro-shards** of [`MICRO_SHARD`] rows; the shards are added in a fixed tree: a
 //! range of shards is the sum of its largest power of two (below the whole) and the rest. So a result is the same however the
 //! rows were spread over threads.
 
 use super::gemm::RowBlocks;
-use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp};
+use super::matrix::MatRef;
+use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice};
 
 /// The number of rows that are summed one after the other: long enough that the tree costs little, short enough that the rounding
 /// error of a shard stays small.
@@ -155,4 +157,44 @@ pub fn sum(x: impl IntoIterator<Item = f32>) -> f32 {
     }
     let existing = levels.iter().enumerate().filter(|(i, _)| shards >> i & 1 == 1);
     existing.fold(None, |total, (_, level)| Some(total.map_or(*level, |shorter| level + shorter))).unwrap_or(0.0)
+}
+
+/// The column of the largest element of each row, the first of equals. NaN is passed over; a row of nothing else gives 0.
+///
+/// # Shapes
+/// `x: [rows, n]`, `y: [rows]`.
+///
+/// # Panics
+/// If the numbers of rows differ.
+#[track_caller]
+pub fn argmax(isa: Isa, x: MatRef<'_>, y: &mut [u32]) {
+    struct Argmax<'a> {
+        x: MatRef<'a>,
+        y: &'a mut [u32],
+    }
+    impl SimdOp for Argmax<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            for (i, index) in self.y.iter_mut().enumerate() {
+                let row = self.x.row(i);
+                *index = argmax_with(simd, row, slice::max_with(simd, row)) as u32;
+            }
+        }
+    }
+    assert!(x.rows() == y.len(), "results for {} rows expected, found {}", x.rows(), y.len());
+    isa.run(Argmax { x, y });
+}
+
+/// The first index of `largest` in `row`, 0 if it is not there.
+#[inline(always)]
+pub(super) fn argmax_with<S: Simd>(simd: S, row: &[f32], largest: f32) -> usize {
+    let largest = simd.splat(largest);
+    for (i, chunk) in row.chunks(LANES).enumerate() {
+        let equal = simd.mask_to_bits(simd.eq(simd.load_first(chunk), largest)) & simd.mask_to_bits(simd.mask_first(chunk.len()));
+        if equal != 0 {
+            return i * LANES + equal.trailing_zeros() as usize;
+        }
+    }
+    0
 }

@@ -1,5 +1,8 @@
 //! [`Shares`]: one mutable slice for the parts of a run.
-#![allow(unsafe_code, reason = "no safe type hands out disjoint pieces of a slice by index, to threads that were not spawned for it, without allocating")]
+#![allow(
+    unsafe_code,
+    reason = "no safe type hands out disjoint pieces of a slice by index, to threads that were not spawned for it, without allocating"
+)]
 
 use super::MAX_PARTS;
 use core::marker::PhantomData;

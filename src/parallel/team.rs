@@ -303,6 +303,12 @@ mod tests {
     #[test]
     #[should_panic(expected = "a team runs one task at a time")]
     fn a_team_is_not_entered_twice() {
-        Pool::new(2).expect("threads").team(|team| team.run(&|part| if part == 0 { team.run(&|_| ()) }));
+        Pool::new(2).expect("threads").team(|team| {
+            team.run(&|part| {
+                if part == 0 {
+                    team.run(&|_| ())
+                }
+            })
+        });
     }
 }

@@ -1,6 +1,6 @@
 //! Carves the caller's slices into what a plan names.
 
-use super::{Plan, Purpose, Region};
+use super::{Plan, Region};
 use crate::kernels::gemm::RowBlocks;
 
 /// A value at the start of a cache line. Buffers need no alignment to be correct, but vectors that straddle cache lines are slow.
@@ -78,7 +78,9 @@ impl<'a> BlockRef<'_, 'a> {
 
     /// The gradient by the weighted sum of a layer.
     pub(crate) fn gradient(&self, layer: usize) -> RowBlocks<'a> {
-        debug_assert!(self.plan.purpose() == Purpose::Training);
+        if layer + 1 == self.plan.layers().len() {
+            return self.output(layer);
+        }
         self.matrix(self.plan.input_len() + self.plan.outputs_len(), self.plan.output(layer, 0))
     }
 

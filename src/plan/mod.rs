@@ -8,9 +8,10 @@
 //! | optimizer state | as many copies of the parameters' layout as the optimizer has numbers per parameter | [`Plan::state_len`] |
 //! | workspace | a block for each part of a run: its rows of everything below | [`Plan::workspace_len`] |
 //!
-//! A block of the workspace for training holds, for the part's rows of the minibatch: the gathered input, the outputs of all layers, the gradients by
-//! all weighted sums, the losses, the ReLU masks, and scratch for transposes. One for inference holds the gathered input, two buffers in which the outputs
-//! of the layers take turns, and the losses. Each part writes to its own block only, so parts share no cache line.
+//! A block of the workspace for training holds, for the part's rows of the minibatch: the gathered input, the outputs of all layers,
+//! the gradients by their weighted sums (that of the last layer replaces its output), the losses, the ReLU masks, and scratch for
+//! transposes. One for inference holds the gathered input, two buffers in which the outputs of the layers take turns, and the
+//! losses. Each part writes to its own block only, so parts share no cache line.
 //!
 //! ```
 //! use selvedge::plan::{Activation, Dense, Layer, Plan, sequential};
@@ -83,7 +84,10 @@ impl<'a> Plan<'a> {
             Some(rows) => widest.checked_mul(rows),
             None => None,
         };
-        assert!(matches!(elements, Some(elements) if elements <= isize::MAX as usize / 64), "a minibatch that fits into memory expected");
+        assert!(
+            matches!(elements, Some(elements) if elements <= isize::MAX as usize / 64),
+            "a minibatch that fits into memory expected"
+        );
         plan
     }
 
@@ -190,9 +194,10 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// The loss turns the output of the last layer into its gradient, in place, so that one needs no room here.
     const fn gradients_len(&self) -> usize {
         match self.purpose {
-            Purpose::Training => self.outputs_len(),
+            Purpose::Training => self.block_rows() * self.last().outputs_before,
             Purpose::Inference => 0,
         }
     }
@@ -304,7 +309,7 @@ impl fmt::Display for Plan<'_> {
         let gradients = self.input_len() + self.outputs_len();
         let losses = gradients + self.gradients_len();
         if let Purpose::Training = self.purpose {
-            for i in 0..self.layers.len() {
+            for i in 0..self.layers.len() - 1 {
                 matrix(f, Some(i), "gradient", gradients, self.output(i, rows))?;
             }
         }

@@ -114,13 +114,7 @@ pub fn gemm(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, epilogue: &mut impl Epilogue
 /// # Panics
 /// If the shapes do not fit each other, or A and B are cut into different blocks.
 #[track_caller]
-pub fn gemm_transposed(
-    isa: Isa,
-    a: RowBlocks<'_>,
-    (first, m): (usize, usize),
-    b: RowBlocks<'_>,
-    epilogue: &mut impl Epilogue,
-) {
+pub fn gemm_transposed(isa: Isa, a: RowBlocks<'_>, (first, m): (usize, usize), b: RowBlocks<'_>, epilogue: &mut impl Epilogue) {
     run(isa, &Product::of_columns(a, first, m, b), epilogue);
 }
 
