@@ -20,20 +20,26 @@ use super::{
 /// Bytes per read, and so per call of the progress function.
 const PIECE: usize = 1 << 16;
 
-/// How long to wait for what.
+/// How long to wait for what, and through whom.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Timeouts {
+pub(crate) struct Settings {
     /// For the address of the host, and for a connection to it: short, so that a machine without network goes on at once.
     pub(crate) connect: Duration,
     /// For the next byte.
     pub(crate) silence: Duration,
     /// For a whole file.
     pub(crate) file: Duration,
+    /// Whether to go through the proxy that the environment names, as `http_proxy` and the like.
+    pub(crate) environment_proxy: bool,
 }
 
-impl Timeouts {
-    pub(crate) const DEFAULT: Self =
-        Self { connect: Duration::from_secs(3), silence: Duration::from_secs(10), file: Duration::from_secs(600) };
+impl Settings {
+    pub(crate) const DEFAULT: Self = Self {
+        connect: Duration::from_secs(3),
+        silence: Duration::from_secs(10),
+        file: Duration::from_secs(600),
+        environment_proxy: true,
+    };
 }
 
 /// Downloads the files that `directory` does not hold with the right checksum.
@@ -41,17 +47,21 @@ pub(crate) fn fetch_missing(
     files: &[RemoteFile],
     base_url: &str,
     directory: &Path,
-    timeouts: Timeouts,
+    settings: Settings,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(), DataError> {
     fs::create_dir_all(directory).map_err(|source| DataError::io(directory, source))?;
+    let mut config = Agent::config_builder();
+    if !settings.environment_proxy {
+        config = config.proxy(None);
+    }
     let agent = Agent::new_with_config(
-        Agent::config_builder()
-            .timeout_resolve(Some(timeouts.connect))
-            .timeout_connect(Some(timeouts.connect))
-            .timeout_recv_response(Some(timeouts.silence))
-            .timeout_per_read(Some(timeouts.silence))
-            .timeout_global(Some(timeouts.file))
+        config
+            .timeout_resolve(Some(settings.connect))
+            .timeout_connect(Some(settings.connect))
+            .timeout_recv_response(Some(settings.silence))
+            .timeout_per_read(Some(settings.silence))
+            .timeout_global(Some(settings.file))
             // Another status than 200, redirections included, is reported as it is.
             .http_status_as_error(false)
             .max_redirects(0)
@@ -64,7 +74,7 @@ pub(crate) fn fetch_missing(
             continue;
         }
         let url = format!("{}/{}", base_url.trim_end_matches('/'), file.name);
-        let download = Download { agent: &agent, url: &url, file, timeouts };
+        let download = Download { agent: &agent, url: &url, file, settings };
         let part = PartialFile::create(directory, file.name)?;
         download.receive(&part, progress)?;
         part.finish(&path)?;
@@ -95,7 +105,7 @@ struct Download<'a> {
     agent: &'a Agent,
     url: &'a str,
     file: &'a RemoteFile,
-    timeouts: Timeouts,
+    settings: Settings,
 }
 
 impl Download<'_> {
@@ -167,7 +177,7 @@ impl Download<'_> {
     }
 
     fn timeout(&self, timeout: ureq::Timeout) -> DownloadError {
-        let Timeouts { connect, silence, file } = self.timeouts;
+        let Settings { connect, silence, file, .. } = self.settings;
         let (waiting_for, limit) = match timeout {
             ureq::Timeout::Resolve => ("address of the host", connect),
             ureq::Timeout::Connect => ("connection", connect),
@@ -243,8 +253,12 @@ mod tests {
     const WORLD: RemoteFile =
         RemoteFile { name: "world.gz", md5: "7d793037a0760186574b0282f2f435e7", bytes: 5, decompressed_bytes: 5 };
 
-    const QUICK: Timeouts =
-        Timeouts { connect: Duration::from_millis(500), silence: Duration::from_millis(300), file: Duration::from_secs(5) };
+    const QUICK: Settings = Settings {
+        connect: Duration::from_millis(500),
+        silence: Duration::from_millis(300),
+        file: Duration::from_secs(5),
+        environment_proxy: false,
+    };
 
     /// A server on this machine that answers each connection with `answer(path, stream)`, as long as the test process lives.
     fn serve(answer: impl Fn(&str, &mut TcpStream) + Send + 'static) -> String {

@@ -171,7 +171,7 @@ pub fn cache_directory() -> Option<PathBuf> {
 /// [`DataError::Download`] or [`DataError::Io`].
 #[cfg(feature = "download")]
 pub fn download(base_url: &str, directory: impl AsRef<Path>, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), DataError> {
-    super::download::fetch_missing(&FILES, base_url, directory.as_ref(), super::download::Timeouts::DEFAULT, progress)
+    super::download::fetch_missing(&FILES, base_url, directory.as_ref(), super::download::Settings::DEFAULT, progress)
 }
 
 /// Data in any case: the files if [`locate`] finds them, else (with the feature `download`) the files from [`BASE_URL`], kept in
@@ -185,12 +185,21 @@ pub fn load_or_synthesize(
     directory: Option<&Path>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(FashionMnist, Source), DataError> {
-    if let Some(directory) = locate(directory)? {
+    first_of(locate(directory)?, || download_to_cache(progress), synthesize)
+}
+
+/// The files found, else the files downloaded, else what is drawn. A download that fails says why.
+fn first_of(
+    found: Option<PathBuf>,
+    download: impl FnOnce() -> Result<PathBuf, String>,
+    draw: impl FnOnce() -> FashionMnist,
+) -> Result<(FashionMnist, Source), DataError> {
+    if let Some(directory) = found {
         return Ok((load(&directory)?, Source::Directory(directory)));
     }
-    match download_to_cache(progress) {
+    match download() {
         Ok(directory) => Ok((load(&directory)?, Source::Downloaded(directory))),
-        Err(reason) => Ok((synthesize(), Source::Synthetic { reason })),
+        Err(reason) => Ok((draw(), Source::Synthetic { reason })),
     }
 }
 
@@ -398,6 +407,27 @@ mod tests {
         assert!(Source::Downloaded("here".into()).to_string().contains("downloaded to here"));
         let text = Source::Synthetic { reason: "no network".into() }.to_string();
         assert!(text.contains("NOT Fashion-MNIST") && text.contains("no network"));
+    }
+
+    #[test]
+    fn other_data_is_taken_only_where_there_are_no_files() {
+        let (good, bad) = (small_files(), small_files());
+        fs::write(bad.path().join("t10k-labels-idx1-ubyte"), "damaged").unwrap();
+        let path = |scratch: &Scratch| scratch.path().to_path_buf();
+        let drawn = || FashionMnist { train: synthetic::garments(20, 1), test: synthetic::garments(10, 2) };
+        let never_download = || -> Result<PathBuf, String> { panic!("downloaded") };
+        let never_draw = || -> FashionMnist { panic!("drawn") };
+
+        let (data, source) = first_of(Some(path(&good)), never_download, never_draw).unwrap();
+        assert_eq!((data.train.len(), source), (3, Source::Directory(path(&good))));
+        assert!(matches!(first_of(Some(path(&bad)), never_download, never_draw), Err(DataError::Idx { .. })));
+
+        let (data, source) = first_of(None, || Ok(path(&good)), never_draw).unwrap();
+        assert_eq!((data.train.len(), source), (3, Source::Downloaded(path(&good))));
+        assert!(first_of(None, || Ok(path(&bad)), never_draw).is_err());
+
+        let (data, source) = first_of(None, || Err("no network".into()), drawn).unwrap();
+        assert_eq!((data.train.len(), source), (20, Source::Synthetic { reason: "no network".into() }));
     }
 
     #[test]

@@ -27,22 +27,28 @@ pub const CLASSES: usize = 10;
 /// # Panics
 /// If there are more rows than [`Dataset::MAX_ROWS`], or than memory.
 pub fn garments(rows: usize, seed: u64) -> Dataset {
-    let mut pixels = vec![0; rows * SIDE * SIDE];
+    assert!(rows <= Dataset::MAX_ROWS, "at most {} rows expected, found {rows}", Dataset::MAX_ROWS);
+    let mut pixels = vec![0; rows.saturating_mul(SIDE * SIDE)];
     let mut labels = vec![0; rows];
-    // Rows are independent, so each thread draws a run of them.
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let run = rows.div_ceil(threads).max(1);
-    std::thread::scope(|scope| {
-        for (number, (pixels, labels)) in pixels.chunks_mut(run * SIDE * SIDE).zip(labels.chunks_mut(run)).enumerate() {
-            scope.spawn(move || {
-                for (i, (image, label)) in pixels.chunks_exact_mut(SIDE * SIDE).zip(labels).enumerate() {
-                    let row = (number * run + i) as u64;
-                    *label = class_of(seed, row);
-                    draw(*label, &mut Random::new(Purpose::Garment, seed, row), image);
-                }
-            });
+    let draw_run = |first: usize, pixels: &mut [u8], labels: &mut [u8]| {
+        for (i, (image, label)) in pixels.chunks_exact_mut(SIDE * SIDE).zip(labels).enumerate() {
+            let row = (first + i) as u64;
+            *label = class_of(seed, row);
+            draw(*label, &mut Random::new(Purpose::Garment, seed, row), image);
         }
-    });
+    };
+    // Rows are independent, so each thread draws a run of them, if there are enough to be worth a thread.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(rows / 256);
+    if threads <= 1 {
+        draw_run(0, &mut pixels, &mut labels);
+    } else {
+        let run = rows.div_ceil(threads);
+        std::thread::scope(|scope| {
+            for (number, (pixels, labels)) in pixels.chunks_mut(run * SIDE * SIDE).zip(labels.chunks_mut(run)).enumerate() {
+                scope.spawn(move || draw_run(number * run, pixels, labels));
+            }
+        });
+    }
     match Dataset::new(pixels, &[SIDE, SIDE], labels, CLASSES) {
         Ok(dataset) => dataset,
         Err(error) => panic!("{error}"),
@@ -549,8 +555,10 @@ impl Sketch {
                 for span in crossings.chunks_exact(2) {
                     touched = true;
                     let (start, end) = (span[0].clamp(0.0, SIDE as f32), span[1].clamp(0.0, SIDE as f32));
-                    for x in start as usize..SIDE.min(end as usize + 1) {
-                        coverage[x] += (end.min(x as f32 + 1.0) - start.max(x as f32)) / LINES as f32;
+                    let first = start as usize;
+                    let pixels = first..SIDE.min(end as usize + 1).max(first);
+                    for (x, coverage) in pixels.clone().zip(&mut coverage[pixels]) {
+                        *coverage += (end.min(x as f32 + 1.0) - start.max(x as f32)) / LINES as f32;
                     }
                 }
             }
@@ -660,13 +668,14 @@ mod tests {
 
     #[test]
     fn a_row_depends_on_the_seed_and_its_number_only() {
-        let long = garments(103, 5);
-        for rows in [0, 1, 2, 25, 102] {
+        // Some drawn by one thread, some by several.
+        let long = garments(1203, 5);
+        for rows in [0, 1, 2, 25, 102, 511, 512, 513, 1202] {
             assert_eq!(garments(rows, 5), long.take(rows), "{rows}");
         }
-        let other = garments(103, 6);
-        assert_ne!(other.labels(), long.labels());
-        assert!((0..103).all(|i| other.row(i) != long.row(i)));
+        let other = garments(1203, 6);
+        assert_ne!(other.labels()[..103], long.labels()[..103]);
+        assert!((0..1203).all(|i| other.row(i) != long.row(i)));
     }
 
     /// The same bytes on every platform, and after every change that is not meant to change a drawing.
