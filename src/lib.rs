@@ -4,6 +4,8 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "data")]
+pub mod data;
 pub mod error;
 pub mod exec;
 pub mod kernels;
