@@ -3,6 +3,8 @@
 
 pub mod error;
 pub mod kernels;
+#[cfg(feature = "model")]
+pub mod model;
 #[cfg(feature = "std")]
 pub mod reference;
 pub mod simd;

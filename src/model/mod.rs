@@ -1,0 +1,5 @@
+//! What to train: networks, metrics, schedules and callbacks with the names and defaults of Keras.
+
+pub mod metrics;
+
+pub use metrics::{Average, ClassificationReport, ConfusionMatrix, MetricError, Scores};
