@@ -130,7 +130,7 @@ impl fmt::Display for InitializerError {
 impl core::error::Error for InitializerError {}
 
 /// The standard deviation of the standard normal distribution cut at -2 and 2.
-const DEVIATION_AFTER_THE_CUT: f64 = 0.879_625_661_034_239_78;
+const DEVIATION_AFTER_THE_CUT: f64 = 0.879_625_661_034_239_8;
 
 /// The distance from the mean, in standard deviations, beyond which a truncated normal value is drawn again.
 const CUT: f64 = 2.0;

@@ -2,6 +2,11 @@
 
 pub mod initializers;
 pub mod metrics;
+pub mod schedules;
 
 pub use initializers::{Fans, Initializer, InitializerError};
 pub use metrics::{Average, ClassificationReport, ConfusionMatrix, MetricError, Scores};
+pub use schedules::{
+    CosineDecay, ExponentialDecay, InverseTimeDecay, LearningRateSchedule, OneCycle, PiecewiseConstantDecay, PolynomialDecay,
+    PowerDecay, ScheduleError,
+};
