@@ -9,6 +9,8 @@ pub mod data;
 pub mod error;
 pub mod exec;
 pub mod kernels;
+#[cfg(feature = "model")]
+pub mod model;
 pub mod parallel;
 pub mod plan;
 #[cfg(feature = "std")]
