@@ -1,8 +1,5 @@
 //! Neural networks at full CPU speed, on memory that the caller provides.
-#![no_std]
-
-#[cfg(any(test, feature = "std"))]
-extern crate std;
+#![cfg_attr(not(any(test, feature = "std")), no_std)]
 
 #[cfg(feature = "data")]
 pub mod data;
