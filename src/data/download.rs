@@ -59,7 +59,6 @@ pub(crate) fn fetch_missing(
         config
             .timeout_resolve(Some(settings.connect))
             .timeout_connect(Some(settings.connect))
-            .timeout_recv_response(Some(settings.silence))
             .timeout_per_read(Some(settings.silence))
             .timeout_global(Some(settings.file))
             // Another status than 200, redirections included, is reported as it is.
@@ -414,6 +413,24 @@ mod tests {
             assert!(matches!(error, DownloadError::Timeout { waiting_for: "data", .. }), "{error:?}");
             assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
         }
+    }
+
+    /// A server that is never silent for long, and never done.
+    #[test]
+    fn dripping_server() {
+        let url = serve(|_, stream| {
+            send(stream, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+            while stream.write_all(b"a").is_ok() {
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        let scratch = Scratch::new();
+        let large = RemoteFile { bytes: 1_000_000, ..HELLO };
+        let settings = Settings { file: Duration::from_millis(600), silence: Duration::from_secs(3), ..QUICK };
+        let error = fetch_missing(&[large], &url, scratch.path(), settings, &mut |_| {}).unwrap_err();
+        let DataError::Download { source, .. } = error else { panic!("{error}") };
+        assert!(matches!(source, DownloadError::Timeout { waiting_for: "complete file", .. }), "{source:?}");
+        assert_eq!(names(&scratch), Vec::<String>::new());
     }
 
     /// A disk that does not take the file is told from a server that does not give it.
