@@ -105,10 +105,6 @@ impl Sequential {
         Model::new(self, settings)
     }
 
-    pub(super) fn input_shape(&self) -> &[usize] {
-        &self.input_shape
-    }
-
     /// The dense layers with their shapes and the places of their parameters.
     pub(super) fn planned(&self) -> Result<Vec<PlannedDense<'_>>, ModelError> {
         let mut planned: Vec<PlannedDense<'_>> = Vec::new();
