@@ -3,6 +3,8 @@
 
 pub mod error;
 pub mod kernels;
+#[cfg(feature = "pictures")]
+pub mod pictures;
 #[cfg(feature = "std")]
 pub mod reference;
 pub mod simd;
