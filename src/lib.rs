@@ -10,6 +10,8 @@ pub mod kernels;
 pub mod model;
 pub mod parallel;
 pub mod plan;
+#[cfg(feature = "pictures")]
+pub mod pictures;
 #[cfg(feature = "std")]
 pub mod reference;
 pub mod simd;
