@@ -1,5 +1,6 @@
 //! What to train: networks, metrics, schedules and callbacks with the names and defaults of Keras.
 
+pub mod callbacks;
 pub mod initializers;
 pub mod metrics;
 pub mod schedules;
