@@ -47,14 +47,13 @@ impl<W: Write> CsvLogger<W> {
                 if self.with_header {
                     let names = columns.iter().map(|name| quoted(name, self.separator));
                     write_line(&mut self.writer, self.separator, core::iter::once("epoch".to_owned()).chain(names))?;
-                    // Should the line of the epoch fail and be tried again, there is a header already.
-                    self.with_header = false;
                 }
                 columns
             }
         };
         let values = columns.iter().map(|name| logs.get(name).map_or_else(|| "NA".to_owned(), number));
         let written = write_line(&mut self.writer, self.separator, core::iter::once(epoch.to_string()).chain(values));
+        // Kept even if the line failed: should it be tried again, there is a header already.
         self.columns = Some(columns);
         written?;
         self.writer.flush()

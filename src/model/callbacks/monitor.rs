@@ -37,9 +37,9 @@ impl Direction {
     /// [`CallbackError::UnknownDirection`] for any other name.
     pub fn of_metric(name: &str) -> Result<Self, CallbackError> {
         let ends_with = |known: &&str| name.strip_suffix(*known).is_some_and(|before| before.is_empty() || before.ends_with('_'));
-        if Self::MINIMIZE.iter().any(|known| ends_with(known)) {
+        if Self::MINIMIZE.iter().any(ends_with) {
             Ok(Self::Minimize)
-        } else if Self::MAXIMIZE.iter().any(|known| ends_with(known)) {
+        } else if Self::MAXIMIZE.iter().any(ends_with) {
             Ok(Self::Maximize)
         } else {
             Err(CallbackError::UnknownDirection { metric: name.to_owned() })

@@ -122,7 +122,6 @@ impl ReduceLrOnPlateau {
     pub fn epoch_end(&mut self, value: f64, learning_rate: f32) -> Option<f32> {
         if self.cooldown_left > 0 {
             self.cooldown_left -= 1;
-            self.wait = 0;
         }
         if self.best.update(value) {
             self.wait = 0;
