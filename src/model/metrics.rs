@@ -690,7 +690,7 @@ true \\ predicted  été  boots   bag
     fn one_half_is_not_above_the_threshold() {
         // Keras' documentation: targets [1, 1, 0, 0], predictions [0.98, 1, 0, 0.6] give 0.75.
         assert_eq!(binary_accuracy(&[1.0, 1.0, 0.0, 0.0], &[0.98, 1.0, 0.0, 0.6]), Ok(0.75));
-        assert_eq!(binary_accuracy(&[0.0, 1.0], &[0.5, 0.5]), Ok(0.5));
+        assert_eq!(binary_accuracy(&[0.0, 0.0, 1.0], &[0.5, 0.5, 0.500_001]), Ok(1.0));
         assert_eq!(binary_accuracy(&[0.0, 1.0], &[f32::NAN, f32::NAN]), Ok(0.0));
         assert_eq!(binary_accuracy(&[], &[]), Err(MetricError::Empty));
         assert!(binary_accuracy(&[0.0], &[]).is_err());

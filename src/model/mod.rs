@@ -5,6 +5,7 @@ mod callback;
 mod error;
 mod examples;
 mod history;
+pub mod callbacks;
 pub mod initializers;
 pub mod layers;
 pub mod metrics;

@@ -1,0 +1,204 @@
+//! Which number is watched, which way is better, and is this one the best so far? Shared by the callbacks that monitor a metric.
+
+use super::{CallbackError, Logs};
+
+/// Which way a metric gets better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Less is better: a loss, an error.
+    Minimize,
+    /// More is better: an accuracy, a score.
+    Maximize,
+}
+
+impl Direction {
+    const MINIMIZE: [&str; 14] = [
+        "loss",
+        "mse",
+        "mean_squared_error",
+        "rmse",
+        "root_mean_squared_error",
+        "mae",
+        "mean_absolute_error",
+        "huber",
+        "log_cosh",
+        "hinge",
+        "binary_crossentropy",
+        "categorical_crossentropy",
+        "sparse_categorical_crossentropy",
+        "kl_divergence",
+    ];
+    const MAXIMIZE: [&str; 6] = ["accuracy", "acc", "precision", "recall", "f1_score", "auc"];
+
+    /// The direction of a metric with a name that tells: one of a list, with or without `val_` in front, and with or without more words
+    /// before an underscore (`binary_accuracy`, `price_loss`).
+    ///
+    /// # Errors
+    /// [`CallbackError::UnknownDirection`] for any other name.
+    pub fn of_metric(name: &str) -> Result<Self, CallbackError> {
+        let ends_with = |known: &&str| name.strip_suffix(*known).is_some_and(|before| before.is_empty() || before.ends_with('_'));
+        if Self::MINIMIZE.iter().any(ends_with) {
+            Ok(Self::Minimize)
+        } else if Self::MAXIMIZE.iter().any(ends_with) {
+            Ok(Self::Maximize)
+        } else {
+            Err(CallbackError::UnknownDirection { metric: name.to_owned() })
+        }
+    }
+}
+
+/// The name of a metric and the direction in which it gets better.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Monitored {
+    name: String,
+    direction: Direction,
+}
+
+impl Monitored {
+    /// A metric with a name that tells its direction.
+    ///
+    /// # Errors
+    /// [`CallbackError::UnknownDirection`] for any other name.
+    pub fn new(name: &str) -> Result<Self, CallbackError> {
+        Ok(Self::with_direction(name, Direction::of_metric(name)?))
+    }
+
+    /// Any metric.
+    pub fn with_direction(name: &str, direction: Direction) -> Self {
+        Self { name: name.to_owned(), direction }
+    }
+
+    /// The name of the metric.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The direction in which it gets better.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// Its value in the logs.
+    ///
+    /// # Errors
+    /// [`CallbackError::MissingMetric`] if it is not there, for instance `val_loss` without validation data.
+    pub fn value(&self, logs: &Logs) -> Result<f64, CallbackError> {
+        logs.get(&self.name).ok_or_else(|| CallbackError::MissingMetric {
+            expected: self.name.clone(),
+            found: logs.iter().map(|(name, _)| name.to_owned()).collect(),
+        })
+    }
+}
+
+impl Default for Monitored {
+    /// `val_loss`, to be minimized.
+    fn default() -> Self {
+        Self::with_direction("val_loss", Direction::Minimize)
+    }
+}
+
+/// The best value so far.
+///
+/// A value improves on a reference if it is better by strictly more than `min_delta`: `value + min_delta < reference` when minimizing,
+/// `value - min_delta > reference` when maximizing. Anything improves on nothing, except NaN, which never improves on anything.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BestMonitor {
+    direction: Direction,
+    min_delta: f64,
+    best: Option<f64>,
+}
+
+impl BestMonitor {
+    /// Nothing seen so far. Only the absolute value of `min_delta` counts.
+    pub fn new(direction: Direction, min_delta: f64) -> Self {
+        Self { direction, min_delta: min_delta.abs(), best: None }
+    }
+
+    /// Starts from a value that is to be beaten, or from nothing.
+    pub fn reset(&mut self, best: Option<f64>) {
+        self.best = best;
+    }
+
+    /// Whether a value improves on a reference.
+    pub fn improves(&self, value: f64, reference: Option<f64>) -> bool {
+        match (reference, self.direction) {
+            (None, _) => !value.is_nan(),
+            (Some(reference), Direction::Minimize) => value + self.min_delta < reference,
+            (Some(reference), Direction::Maximize) => value - self.min_delta > reference,
+        }
+    }
+
+    /// Whether a value improves on the best so far; if so, it is the best from now on.
+    pub fn update(&mut self, value: f64) -> bool {
+        let improved = self.improves(value, self.best);
+        if improved {
+            self.best = Some(value);
+        }
+        improved
+    }
+
+    /// The best value so far.
+    pub fn best(&self) -> Option<f64> {
+        self.best
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn names_tell_the_direction() {
+        for name in
+            ["loss", "val_loss", "val_mse", "hinge", "mean_absolute_error", "price_loss", "val_sparse_categorical_crossentropy"]
+        {
+            assert_eq!(Direction::of_metric(name), Ok(Direction::Minimize), "{name}");
+        }
+        for name in ["acc", "val_accuracy", "f1_score", "sparse_top_k_categorical_accuracy", "binary_accuracy", "val_auc", "recall"]
+        {
+            assert_eq!(Direction::of_metric(name), Ok(Direction::Maximize), "{name}");
+        }
+        for name in ["unknown", "", "gloss", "loss_", "macc", "learning_rate"] {
+            assert_eq!(Direction::of_metric(name), Err(CallbackError::UnknownDirection { metric: name.to_owned() }));
+        }
+        assert!(Monitored::new("unknown").unwrap_err().to_string().starts_with("metric `unknown`"));
+    }
+
+    #[test]
+    fn a_missing_metric_is_an_error_that_lists_the_others() {
+        let logs = Logs::from_iter([("loss", 0.5), ("accuracy", 0.75)]);
+        assert_eq!(Monitored::new("accuracy").unwrap().value(&logs), Ok(0.75));
+        let error = Monitored::default().value(&logs).unwrap_err();
+        assert_eq!(error.to_string(), "metric `val_loss` expected in the logs, found `loss`, `accuracy`");
+        let error = Monitored::default().value(&Logs::new()).unwrap_err();
+        assert_eq!(error.to_string(), "metric `val_loss` expected in the logs, found none");
+    }
+
+    #[test]
+    fn improvement_is_strictly_more_than_min_delta() {
+        let mut down = BestMonitor::new(Direction::Minimize, -0.25);
+        assert!(down.update(1.0));
+        assert!(!down.update(0.75), "exactly min_delta");
+        assert!(down.update(0.5));
+        assert_eq!(down.best(), Some(0.5));
+        let mut up = BestMonitor::new(Direction::Maximize, 0.25);
+        assert!(up.update(1.0));
+        assert!(!up.update(1.25), "exactly min_delta");
+        assert!(up.update(1.5));
+        let mut equal = BestMonitor::new(Direction::Minimize, 0.0);
+        assert!(equal.update(1.0) && !equal.update(1.0));
+    }
+
+    #[test]
+    fn nan_is_never_an_improvement_and_never_stands_in_the_way() {
+        for direction in [Direction::Minimize, Direction::Maximize] {
+            let mut monitor = BestMonitor::new(direction, 0.0);
+            assert!(!monitor.update(f64::NAN));
+            assert_eq!(monitor.best(), None);
+            assert!(monitor.update(0.5));
+            assert!(!monitor.update(f64::NAN));
+            assert_eq!(monitor.best(), Some(0.5));
+        }
+    }
+}
