@@ -2,10 +2,10 @@
 
 mod buffer;
 mod callback;
+pub mod callbacks;
 mod error;
 mod examples;
 mod history;
-pub mod callbacks;
 pub mod initializers;
 pub mod layers;
 pub mod metrics;

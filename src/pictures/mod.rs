@@ -2,14 +2,14 @@
 //!
 //! | function | what it draws |
 //! |---|---|
-//! | [`line_chart`] | series of points joined by lines, linear or logarithmic axes |
-//! | [`learning_curves`] | loss and accuracy per epoch, side by side |
-//! | [`confusion_matrix`] | counts per true and predicted class, coloured by the share of the row |
-//! | [`image_sheet`] | small grey images, enlarged, with a caption under each |
-//! | [`bar_chart`] | one bar per name, or a group of bars per name |
-//! | [`histogram`] | how values are distributed, one or several sets |
-//! | [`decision_boundary`] | what a classifier of two inputs answers over the plane, with the points it was given |
-//! | [`contour_map`] | a function of two variables as colour and contour lines, with the paths of descents over it |
+//! | [`line_chart()`] | series of points joined by lines, linear or logarithmic axes |
+//! | [`learning_curves()`] | loss and accuracy per epoch, side by side |
+//! | [`confusion_matrix()`] | counts per true and predicted class, coloured by the share of the row |
+//! | [`image_sheet()`] | small grey images, enlarged, with a caption under each |
+//! | [`bar_chart()`] | one bar per name, or a group of bars per name |
+//! | [`histogram()`] | how values are distributed, one or several sets |
+//! | [`decision_boundary()`] | what a classifier of two inputs answers over the plane, with the points it was given |
+//! | [`contour_map()`] | a function of two variables as colour and contour lines, with the paths of descents over it |
 //!
 //! Every function checks its input first, draws in memory, writes to a temporary name in the same folder and renames, so that `path` holds
 //! the old picture or the whole new one. The folder must exist. The file is a PNG file whatever the extension of its name.

@@ -8,7 +8,7 @@
 //!
 //! 1. A kernel is a struct that holds its arguments and implements [`SimdOp`], generic over the token type `S:` [`Simd`].
 //! 2. [`Isa::run`] enters a function compiled for the instruction set and hands the operation a token of type `S`.
-//! 3. The loops and their masked tails are in [`slice`]; a kernel has no remainder loop of its own.
+//! 3. The loops and their masked tails are in [`mod@slice`]; a kernel has no remainder loop of its own.
 //!
 //! A token is a value that can only be made where the processor has the instructions, so its methods are safe to call.
 //!

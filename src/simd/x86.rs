@@ -1,6 +1,6 @@
 //! Tokens of the x86-64 instruction sets that are chosen at run time.
 //!
-//! The macro [`vector_methods`] writes each method around its intrinsic; the safety argument stands there, once.
+//! The macro `vector_methods` writes each method around its intrinsic; the safety argument stands there, once.
 #![allow(unsafe_code, reason = "intrinsics live here")]
 
 use super::{LANES, Simd};
