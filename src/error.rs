@@ -82,3 +82,53 @@ impl fmt::Display for ShortText {
         f.pad(self.as_str())
     }
 }
+
+/// A network that cannot be planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// There are no layers.
+    NoLayers,
+    /// A layer has no inputs or no outputs.
+    Empty {
+        /// The number of the layer.
+        layer: usize,
+        /// Its number of inputs.
+        in_dim: usize,
+        /// Its number of outputs.
+        out_dim: usize,
+    },
+    /// A layer has more parameters than memory can hold.
+    TooLarge {
+        /// The number of the layer.
+        layer: usize,
+        /// Its number of inputs.
+        in_dim: usize,
+        /// Its number of outputs.
+        out_dim: usize,
+    },
+    /// A softmax that is followed by another layer.
+    SoftmaxInside {
+        /// The number of the layer.
+        layer: usize,
+    },
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoLayers => f.write_str("at least 1 layer expected, found 0"),
+            Self::Empty { layer, in_dim, out_dim } => {
+                write!(f, "layer {layer}: at least 1 input and 1 output expected, found {in_dim} and {out_dim}")
+            }
+            Self::TooLarge { layer, in_dim, out_dim } => {
+                write!(f, "layer {layer}: parameters that fit into memory expected, found {in_dim} x {out_dim}")
+            }
+            Self::SoftmaxInside { layer } => {
+                write!(f, "layer {layer}: softmax expected on the last layer only, found with layers behind it")
+            }
+        }
+    }
+}
+
+impl core::error::Error for PlanError {}

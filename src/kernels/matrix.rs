@@ -114,6 +114,11 @@ impl<'a> MatMut<'a> {
         self.data
     }
 
+    /// The slice that holds the matrix, padding included, for as long as it is borrowed.
+    pub fn into_data(self) -> &'a mut [f32] {
+        self.data
+    }
+
     /// One row, without padding.
     ///
     /// # Panics

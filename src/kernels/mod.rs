@@ -1,5 +1,13 @@
-//! How: slices in, slices out. No allocation, no threads, no globals, and outside of `gemm` no unsafe code.
+//! How: slices in, slices out. No allocation, no threads, no globals, and outside of [`gemm`] no unsafe code.
 
+pub mod gather;
+pub mod gemm;
+pub mod loss;
+pub mod math;
 mod matrix;
+pub mod optimizers;
+pub mod reduce;
+pub mod softmax;
+pub mod transpose;
 
 pub use matrix::{MatMut, MatRef, extent};

@@ -1,9 +1,30 @@
 //! What to train: networks, metrics, schedules and callbacks with the names and defaults of Keras.
 
+mod buffer;
+mod callback;
 pub mod callbacks;
+mod error;
+mod examples;
+mod history;
 pub mod initializers;
+pub mod layers;
 pub mod metrics;
+#[allow(clippy::module_inception, reason = "the model is what this module is named after")]
+mod model;
+pub mod optimizers;
 pub mod schedules;
+mod sequential;
+mod summary;
+
+pub use callback::{Callback, Run};
+pub use error::ModelError;
+pub use examples::Examples;
+pub use history::{Epoch, Evaluation, History};
+pub use layers::{Activation, Dense, Flatten, Layer};
+pub use model::{Compile, Fit, Model, Predictions};
+pub use optimizers::{Optimizer, Sgd};
+pub use sequential::Sequential;
+pub use summary::Summary;
 
 pub use initializers::{Fans, Initializer, InitializerError};
 pub use metrics::{Average, ClassificationReport, ConfusionMatrix, MetricError, Scores};

@@ -3,6 +3,8 @@
 //! For tests, fuzz targets and benches. A kernel equals its twin bit for bit on every instruction set; where the processor's
 //! multiply-add is not fused, the twin is told so by [`multiply_add`].
 
+pub mod math;
+
 use crate::simd::Isa;
 
 /// `a * b + c` as `isa` computes it: rounded once if [`Isa::fused`], else twice.

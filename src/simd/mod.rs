@@ -22,6 +22,8 @@
 //!   and the compiler may leave it outside.
 
 mod isa;
+#[cfg(feature = "std")]
+pub mod peak;
 mod portable;
 pub mod slice;
 #[cfg(target_arch = "x86_64")]
@@ -46,6 +48,7 @@ pub const fn round_up_to_lanes(n: usize) -> usize {
 /// There are no estimates of reciprocals or roots here, since those differ between processors.
 ///
 /// A lane that a partial load does not read is zero. Lanes of a partial store that are not written leave memory untouched.
+#[allow(clippy::wrong_self_convention, reason = "a token is a receiver in name only: the operand is the argument")]
 pub trait Simd: Copy + Send + Sync + 'static {
     /// Sixteen `f32`.
     type F32: Copy;
@@ -136,6 +139,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn shift_right<const BITS: u32>(self, x: Self::I32) -> Self::I32;
     /// Each lane as the nearest `f32`.
     fn to_f32(self, x: Self::I32) -> Self::F32;
+
+    /// Sixteen rows of sixteen turned into columns.
+    fn transpose(self, rows: [Self::F32; LANES]) -> [Self::F32; LANES];
 
     /// All lanes zero.
     #[inline(always)]

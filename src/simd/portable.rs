@@ -1,7 +1,7 @@
 //! The token for whatever the crate was compiled for, on the vector types of `wide`.
 
 use super::{LANES, Simd};
-use wide::{CmpEq, CmpLe, CmpLt, f32x16, i32x16};
+use wide::{f32x16, i32x16};
 
 /// Whether `wide` multiplies and adds with one rounding on this target.
 pub(super) const FUSED: bool = cfg!(any(target_feature = "fma", all(target_arch = "aarch64", target_feature = "neon")));
@@ -24,7 +24,7 @@ impl Simd for Portable {
     type Mask = f32x16;
 
     // NEON has 32 registers of four lanes, SSE2 sixteen.
-    const TILE_ROWS: [usize; 4] = if cfg!(target_arch = "aarch64") { [6, 3, 0, 0] } else { [3, 0, 0, 0] };
+    const TILE_ROWS: [usize; 4] = if cfg!(target_arch = "aarch64") { [6, 2, 1, 0] } else { [3, 1, 0, 0] };
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x16 {
@@ -168,6 +168,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn shift_right<const BITS: u32>(self, x: i32x16) -> i32x16 {
         x >> BITS
+    }
+    #[inline(always)]
+    fn transpose(self, rows: [f32x16; LANES]) -> [f32x16; LANES] {
+        f32x16::transpose(rows)
     }
     #[inline(always)]
     fn to_f32(self, x: i32x16) -> f32x16 {

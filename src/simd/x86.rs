@@ -82,6 +82,45 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn transpose(self, rows: [__m512; LANES]) -> [__m512; LANES] {
+        // Four rounds: pairs of lanes, pairs of pairs, then the four quarters of a register, twice.
+        let mut pairs = rows;
+        let mut fours = rows;
+        let mut halves = rows;
+        let mut columns = rows;
+        // SAFETY: a token exists only where the processor has AVX-512.
+        unsafe {
+            for i in (0..LANES).step_by(2) {
+                pairs[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+                pairs[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+            }
+            for i in (0..LANES).step_by(4) {
+                for half in 0..2 {
+                    let (a, b) = (_mm512_castps_pd(pairs[i + half]), _mm512_castps_pd(pairs[i + 2 + half]));
+                    fours[i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+                    fours[i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+                }
+            }
+            // fours[4 r + c]: quarter q holds column 4 q + c of rows 4 r to 4 r + 3.
+            for c in 0..4 {
+                for pair in 0..2 {
+                    let (a, b) = (fours[8 * pair + c], fours[8 * pair + 4 + c]);
+                    halves[8 * pair + c] = _mm512_shuffle_f32x4::<0b10_00_10_00>(a, b);
+                    halves[8 * pair + 4 + c] = _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b);
+                }
+            }
+            for c in 0..4 {
+                for odd in 0..2 {
+                    let (a, b) = (halves[4 * odd + c], halves[8 + 4 * odd + c]);
+                    columns[4 * odd + c] = _mm512_shuffle_f32x4::<0b10_00_10_00>(a, b);
+                    columns[8 + 4 * odd + c] = _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b);
+                }
+            }
+        }
+        columns
+    }
+
+    #[inline(always)]
     fn mask_to_bits(self, mask: __mmask16) -> u16 {
         mask
     }
@@ -125,6 +164,33 @@ macro_rules! halves {
 }
 
 impl Avx2 {
+    /// Eight half rows turned into eight half columns.
+    #[inline(always)]
+    fn transpose_half(self, rows: [__m256; 8]) -> [__m256; 8] {
+        let mut pairs = rows;
+        let mut fours = rows;
+        let mut columns = rows;
+        // SAFETY: a token exists only where the processor has AVX2.
+        unsafe {
+            for i in (0..8).step_by(2) {
+                pairs[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
+                pairs[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
+            }
+            for i in [0, 4] {
+                for half in 0..2 {
+                    let (a, b) = (_mm256_castps_pd(pairs[i + half]), _mm256_castps_pd(pairs[i + 2 + half]));
+                    fours[i + 2 * half] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+                    fours[i + 2 * half + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+                }
+            }
+            for c in 0..4 {
+                columns[c] = _mm256_permute2f128_ps::<0x20>(fours[c], fours[4 + c]);
+                columns[4 + c] = _mm256_permute2f128_ps::<0x31>(fours[c], fours[4 + c]);
+            }
+        }
+        columns
+    }
+
     /// A comparison mask whose lanes 0 to 7 are the low eight bits.
     #[inline(always)]
     fn half_mask(self, bits: u16) -> __m256 {
@@ -143,7 +209,7 @@ impl Simd for Avx2 {
     type Mask = [__m256; 2];
 
     // 16 registers, two a vector: 6 * 1 vectors are 12 accumulators, two registers hold a row of B, one a broadcast of A.
-    const TILE_ROWS: [usize; 4] = [6, 3, 0, 0];
+    const TILE_ROWS: [usize; 4] = [6, 2, 1, 0];
 
     vector_methods! {
         splat(self, x: f32) -> [__m256; 2] { [_mm256_set1_ps(x); 2] }
@@ -192,6 +258,23 @@ impl Simd for Avx2 {
     fn shift_right<const BITS: u32>(self, x: [__m256i; 2]) -> [__m256i; 2] {
         // SAFETY: a token exists only where the processor has AVX2.
         unsafe { [_mm256_sra_epi32(x[0], _mm_cvtsi32_si128(BITS as i32)), _mm256_sra_epi32(x[1], _mm_cvtsi32_si128(BITS as i32))] }
+    }
+
+    #[inline(always)]
+    fn transpose(self, rows: [[__m256; 2]; LANES]) -> [[__m256; 2]; LANES] {
+        let mut columns = rows;
+        for vertical in 0..2 {
+            for horizontal in 0..2 {
+                let mut block = [rows[0][0]; 8];
+                for (i, half) in block.iter_mut().enumerate() {
+                    *half = rows[8 * vertical + i][horizontal];
+                }
+                for (i, half) in self.transpose_half(block).into_iter().enumerate() {
+                    columns[8 * horizontal + i][vertical] = half;
+                }
+            }
+        }
+        columns
     }
 
     #[inline(always)]

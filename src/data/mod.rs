@@ -1,0 +1,27 @@
+//! Rows to train on: files, datasets, minibatches. Everything here may allocate.
+//!
+//! | question | file |
+//! |---|---|
+//! | What is a dataset, and how is it split? | [`dataset`] |
+//! | Which rows make up which minibatch? | [`batches`] |
+//! | Where does Fashion-MNIST come from? | [`fashion_mnist`] |
+//! | What is drawn when it cannot be had? | [`synthetic`] |
+//! | How is an IDX file read? | [`idx`] |
+//! | What went wrong? | [`error`] |
+
+pub mod batches;
+pub mod dataset;
+#[cfg(feature = "download")]
+mod download;
+pub mod error;
+pub mod fashion_mnist;
+pub mod idx;
+mod random;
+#[cfg(test)]
+mod scratch;
+pub mod synthetic;
+
+pub use batches::{Batches, shuffle};
+pub use dataset::{Dataset, Statistics, ValidationSplit};
+pub use error::{DataError, DownloadError, IdxError};
+pub use idx::{IdxArray, IdxReader};

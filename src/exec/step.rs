@@ -1,0 +1,127 @@
+//! The training step.
+
+use super::backward::gradients_of_part;
+use super::forward::{inputs_of_part, logits_and_loss, report, rows_of_part};
+use super::{Batch, Context, Inputs, Report, check};
+use crate::kernels::gemm::{RowBlocks, Updated, gemm_transposed};
+use crate::kernels::optimizers::Optimizer;
+use crate::kernels::reduce::column_sums_into;
+use crate::parallel::{Executor, Shares};
+use crate::plan::{Block, BlockRef, Layer, Memory, Plan, Purpose};
+use crate::simd::{Isa, MapOp, round_up_to_lanes};
+
+/// One step of an optimizer on the mean cross-entropy of a minibatch. Returns losses and right answers from before the step.
+///
+/// # Panics
+/// If a buffer is too short, a label is not below the number of outputs, or anything else does not fit the plan.
+#[track_caller]
+pub fn train_step(context: &Context<'_>, optimizer: &Optimizer, batch: &Batch<'_>, memory: &mut Memory<'_>) -> Report {
+    let Context { isa, plan, executor } = *context;
+    let lengths = [
+        ("parameters", plan.parameters_len(), memory.parameters.len()),
+        ("optimizer state", plan.state_len(optimizer.numbers_per_parameter()), memory.state.len()),
+        ("workspace", plan.workspace_len(), memory.workspace.len()),
+        ("labels", batch.inputs.len(), batch.labels.len()),
+    ];
+    check(context, Purpose::Training, &batch.inputs, &lengths);
+    let rows = batch.inputs.len();
+    forward_and_backward(context, batch, memory.parameters, memory.workspace);
+    let report = report(plan, memory.workspace, rows);
+    let phase = Update { isa, plan, executor, inputs: &batch.inputs, blocks: BlockRef { plan, workspace: memory.workspace, rows } };
+    let parameters = &mut memory.parameters[..plan.parameters_len()];
+    match *optimizer {
+        Optimizer::Sgd(rule) => phase.run(rule, [parameters]),
+        Optimizer::Momentum(rule) => phase.run(rule, [parameters, &mut memory.state[..plan.parameters_len()]]),
+    }
+    report
+}
+
+/// Phase A: each part its rows.
+fn forward_and_backward(context: &Context<'_>, batch: &Batch<'_>, parameters: &[f32], workspace: &mut [f32]) {
+    let Context { isa, plan, executor } = *context;
+    let rows = batch.inputs.len();
+    let scale = 1.0 / rows as f32;
+    let blocks = Shares::new(workspace, plan.block_len());
+    executor.run(&|part| {
+        let rows = rows_of_part(plan, rows, part);
+        if rows.is_empty() {
+            return;
+        }
+        let block = Block::carve(plan, blocks.take(part));
+        let (labels, count) = (&batch.labels[rows.clone()], rows.len());
+        let x = inputs_of_part(isa, &batch.inputs, plan.in_dim(), rows, block.input);
+        logits_and_loss(
+            isa,
+            plan,
+            parameters,
+            x,
+            labels,
+            scale,
+            (&mut *block.outputs, &mut *block.masks, block.losses, block.hits),
+        );
+        let last = plan.output(plan.layers().len() - 1, count).of(block.outputs);
+        gradients_of_part(isa, plan, parameters, last, block.gradients, block.masks, block.scratch);
+    });
+}
+
+/// Phase B: each part its rows of the weights.
+struct Update<'a> {
+    isa: Isa,
+    plan: &'a Plan<'a>,
+    executor: &'a dyn Executor,
+    inputs: &'a Inputs<'a>,
+    blocks: BlockRef<'a, 'a>,
+}
+
+impl Update<'_> {
+    /// `parameters` are the weights and the optimizer's numbers, all in the layout of the plan.
+    fn run<R: MapOp<1, N> + Copy + Sync, const N: usize>(&self, rule: R, mut parameters: [&mut [f32]; N]) {
+        for (i, layer) in self.plan.layers().iter().enumerate() {
+            self.run_layer(rule, i, layer, parameters.each_mut().map(|buffer| &mut buffer[layer.kernel.offset..layer.bias.end()]));
+        }
+    }
+
+    fn run_layer<R: MapOp<1, N> + Copy + Sync, const N: usize>(
+        &self,
+        rule: R,
+        i: usize,
+        layer: &Layer,
+        parameters: [&mut [f32]; N],
+    ) {
+        let Self { isa, plan, blocks, .. } = self;
+        let x = if i == 0 { self.input() } else { blocks.output(i - 1) };
+        let dz = blocks.gradient(i);
+        let leading_dimension = layer.kernel.leading_dimension;
+        let rows_per_part = layer.in_dim.div_ceil(plan.parts());
+        let columns_per_part = round_up_to_lanes(layer.out_dim.div_ceil(plan.parts()));
+        let shares = parameters.map(|buffer| {
+            let (kernel, bias) = buffer.split_at_mut(layer.kernel.len());
+            let bias = &mut bias[..layer.out_dim];
+            (Shares::new(kernel, rows_per_part * leading_dimension), Shares::new(bias, columns_per_part))
+        });
+        self.executor.run(&|part| {
+            let first = part * rows_per_part;
+            let kernels = shares.each_ref().map(|(kernel, _)| kernel.take(part));
+            if first < layer.in_dim {
+                let rows = rows_per_part.min(layer.in_dim - first);
+                gemm_transposed(*isa, x, (first, rows), dz, &mut Updated { rule, parameters: kernels, leading_dimension });
+            }
+            let first = part * columns_per_part;
+            if first < layer.out_dim {
+                column_sums_into(*isa, dz, first, rule, shares.each_ref().map(|(_, bias)| bias.take(part)));
+            }
+        });
+    }
+
+    /// The input of the first layer: where it lies, cut as the parts' blocks are, or as the parts have gathered it.
+    fn input(&self) -> RowBlocks<'_> {
+        match *self.inputs {
+            Inputs::Rows(x) => {
+                let per_part = self.plan.rows_per_part(x.rows());
+                let shape = (x.rows(), x.columns(), x.leading_dimension());
+                RowBlocks::new(x.data(), shape, per_part, per_part * x.leading_dimension())
+            }
+            Inputs::Gathered { .. } | Inputs::Bytes { .. } => self.blocks.input(),
+        }
+    }
+}

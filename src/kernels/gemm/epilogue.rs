@@ -1,0 +1,195 @@
+//! Where the accumulators of a tile begin, and what becomes of them.
+
+use crate::kernels::matrix::{MatMut, MatRef};
+use crate::simd::{LANES, MapOp, Simd};
+
+/// The start and the end of the chains of a product.
+///
+/// Both methods are about a part of row `row` of C: `width` columns from `column` on, in `V` vectors of which only the last may be
+/// partial.
+pub trait Epilogue {
+    /// Refuses a product of another shape.
+    ///
+    /// # Panics
+    /// If the epilogue's operands do not fit a product of `m` rows and `n` columns.
+    fn check(&self, m: usize, n: usize);
+    /// What the chains start from.
+    fn begin<S: Simd, const V: usize>(&self, simd: S, row: usize, column: usize, width: usize) -> [S::F32; V];
+    /// Takes the finished chains.
+    fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, values: [S::F32; V]);
+}
+
+/// The vectors of a slice of more than `V - 1` and at most `V` vectors.
+#[inline(always)]
+fn load<S: Simd, const V: usize>(simd: S, source: &[f32]) -> [S::F32; V] {
+    let mut vectors = [simd.zero(); V];
+    for (j, vector) in vectors.iter_mut().enumerate() {
+        *vector = simd.load_first(&source[j * LANES..]);
+    }
+    vectors
+}
+
+/// Writes vectors to a slice of more than `V - 1` and at most `V` vectors.
+#[inline(always)]
+fn store<S: Simd, const V: usize>(simd: S, vectors: [S::F32; V], target: &mut [f32]) {
+    for (j, vector) in vectors.into_iter().enumerate() {
+        simd.store_first(vector, &mut target[j * LANES..]);
+    }
+}
+
+#[track_caller]
+fn check_shape(what: &str, expected: (usize, usize), found: (usize, usize)) {
+    assert!(expected == found, "{what}: {} x {} expected, found {} x {}", expected.0, expected.1, found.0, found.1);
+}
+
+#[track_caller]
+fn check_len(what: &str, expected: usize, found: usize) {
+    assert!(expected == found, "{what}: {expected} elements expected, found {found}");
+}
+
+/// `C = A B`.
+pub struct Stored<'a> {
+    /// C, `[m, n]`.
+    pub c: MatMut<'a>,
+}
+
+impl Epilogue for Stored<'_> {
+    #[track_caller]
+    fn check(&self, m: usize, n: usize) {
+        check_shape("C", (m, n), (self.c.rows(), self.c.columns()));
+    }
+    #[inline(always)]
+    fn begin<S: Simd, const V: usize>(&self, simd: S, _: usize, _: usize, _: usize) -> [S::F32; V] {
+        [simd.zero(); V]
+    }
+    #[inline(always)]
+    fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, values: [S::F32; V]) {
+        store(simd, values, &mut self.c.row_mut(row)[column..column + width]);
+    }
+}
+
+/// `C = C + A B`: the chains continue from C.
+pub struct Accumulated<'a> {
+    /// C, `[m, n]`.
+    pub c: MatMut<'a>,
+}
+
+impl Epilogue for Accumulated<'_> {
+    #[track_caller]
+    fn check(&self, m: usize, n: usize) {
+        check_shape("C", (m, n), (self.c.rows(), self.c.columns()));
+    }
+    #[inline(always)]
+    fn begin<S: Simd, const V: usize>(&self, simd: S, row: usize, column: usize, width: usize) -> [S::F32; V] {
+        load(simd, &self.c.as_ref().row(row)[column..column + width])
+    }
+    #[inline(always)]
+    fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, values: [S::F32; V]) {
+        store(simd, values, &mut self.c.row_mut(row)[column..column + width]);
+    }
+}
+
+/// `C = bias + A B`, the bias added to every row.
+pub struct Biased<'a> {
+    /// The bias, `[n]`.
+    pub bias: &'a [f32],
+    /// C, `[m, n]`.
+    pub c: MatMut<'a>,
+}
+
+impl Epilogue for Biased<'_> {
+    #[track_caller]
+    fn check(&self, m: usize, n: usize) {
+        check_len("bias", n, self.bias.len());
+        check_shape("C", (m, n), (self.c.rows(), self.c.columns()));
+    }
+    #[inline(always)]
+    fn begin<S: Simd, const V: usize>(&self, simd: S, _: usize, column: usize, width: usize) -> [S::F32; V] {
+        load(simd, &self.bias[column..column + width])
+    }
+    #[inline(always)]
+    fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, values: [S::F32; V]) {
+        store(simd, values, &mut self.c.row_mut(row)[column..column + width]);
+    }
+}
+
+/// `C = relu(bias + A B)`, and a mask of the elements that were kept.
+///
+/// An element is kept unless it is `<= 0`, so NaN is kept. Bit `j % 16` of word `j / 16` of a row of the mask belongs to column `j`;
+/// bits beyond the last column are 0.
+pub struct BiasedRelu<'a> {
+    /// The bias, `[n]`.
+    pub bias: &'a [f32],
+    /// C, `[m, n]`.
+    pub c: MatMut<'a>,
+    /// The mask, `m` rows of `n.div_ceil(16)` words; empty if it is not wanted.
+    pub mask: &'a mut [u16],
+}
+
+impl Epilogue for BiasedRelu<'_> {
+    #[track_caller]
+    fn check(&self, m: usize, n: usize) {
+        check_len("bias", n, self.bias.len());
+        check_shape("C", (m, n), (self.c.rows(), self.c.columns()));
+        if !self.mask.is_empty() {
+            check_len("mask", m * n.div_ceil(LANES), self.mask.len());
+        }
+    }
+    #[inline(always)]
+    fn begin<S: Simd, const V: usize>(&self, simd: S, _: usize, column: usize, width: usize) -> [S::F32; V] {
+        load(simd, &self.bias[column..column + width])
+    }
+    #[inline(always)]
+    fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, mut values: [S::F32; V]) {
+        let mut words = [0; V];
+        for (j, (value, word)) in values.iter_mut().zip(&mut words).enumerate() {
+            let dropped = simd.le(*value, simd.zero());
+            *value = simd.select(dropped, simd.zero(), *value);
+            let exist = simd.mask_to_bits(simd.mask_first(width - j * LANES));
+            *word = !simd.mask_to_bits(dropped) & exist;
+        }
+        store(simd, values, &mut self.c.row_mut(row)[column..column + width]);
+        if !self.mask.is_empty() {
+            let first = row * self.bias.len().div_ceil(LANES) + column / LANES;
+            self.mask[first..first + V].copy_from_slice(&words);
+        }
+    }
+}
+
+/// One step of an optimizer, with the product as the gradient: `w = rule(w, A B)`.
+pub struct Updated<'a, R, const N: usize> {
+    /// The optimizer.
+    pub rule: R,
+    /// The weights, followed by the optimizer's state in the same layout.
+    pub parameters: [&'a mut [f32]; N],
+    /// The leading dimension of the weights.
+    pub leading_dimension: usize,
+}
+
+impl<R: MapOp<1, N>, const N: usize> Epilogue for Updated<'_, R, N> {
+    #[track_caller]
+    fn check(&self, m: usize, n: usize) {
+        for slice in &self.parameters {
+            MatRef::new(slice, m, n, self.leading_dimension);
+        }
+    }
+    #[inline(always)]
+    fn begin<S: Simd, const V: usize>(&self, simd: S, _: usize, _: usize, _: usize) -> [S::F32; V] {
+        [simd.zero(); V]
+    }
+    #[inline(always)]
+    fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, values: [S::F32; V]) {
+        let start = row * self.leading_dimension + column;
+        let mut rows = self.parameters.each_mut().map(|slice| &mut slice[start..start + width]);
+        for (j, gradient) in values.into_iter().enumerate() {
+            let mut vectors = [simd.zero(); N];
+            for (vector, row) in vectors.iter_mut().zip(&rows) {
+                *vector = simd.load_first(&row[j * LANES..]);
+            }
+            let updated = self.rule.map(simd, [gradient], vectors);
+            for (row, vector) in rows.iter_mut().zip(updated) {
+                simd.store_first(vector, &mut row[j * LANES..]);
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+#![doc = include_str!("README.md")]
+
+mod epilogue;
+mod micro;
+mod shapes;
+
+use super::matrix::MatRef;
+use crate::simd::{Isa, LANES};
+pub use epilogue::{Accumulated, Biased, BiasedRelu, Epilogue, Stored, Updated};
+use micro::{Panel, Product, run_panel};
+pub use shapes::Cover;
+use shapes::widest_panel;
+
+/// A matrix whose rows lie in blocks of equal size: row `i` starts at
+/// `(i / rows_per_block) * block_stride + (i % rows_per_block) * leading_dimension`.
+///
+/// Each thread keeps its rows of a minibatch in a block of its own; the weight gradient reads them all as one matrix.
+#[derive(Clone, Copy, Debug)]
+pub struct RowBlocks<'a> {
+    data: &'a [f32],
+    rows: usize,
+    columns: usize,
+    leading_dimension: usize,
+    rows_per_block: usize,
+    block_stride: usize,
+}
+
+impl<'a> RowBlocks<'a> {
+    /// `rows` rows, `rows_per_block` in each block but the last, the blocks `block_stride` elements apart.
+    ///
+    /// # Panics
+    /// If a row would reach beyond `data`, or `rows_per_block` is 0.
+    #[track_caller]
+    pub fn new(
+        data: &'a [f32],
+        (rows, columns, leading_dimension): (usize, usize, usize),
+        rows_per_block: usize,
+        block_stride: usize,
+    ) -> Self {
+        assert!(rows_per_block > 0, "at least 1 row per block expected, found 0");
+        let whole = rows / rows_per_block;
+        let rest = rows % rows_per_block;
+        if whole > 0 {
+            let last = (whole - 1) * block_stride;
+            assert!(last <= data.len(), "{whole} blocks {block_stride} elements apart expected, found {} elements", data.len());
+            MatRef::new(&data[last..], rows_per_block, columns, leading_dimension);
+        }
+        if rest > 0 {
+            let last = whole * block_stride;
+            assert!(last <= data.len(), "a block at element {last} expected, found {} elements", data.len());
+            MatRef::new(&data[last..], rest, columns, leading_dimension);
+        }
+        Self { data, rows, columns, leading_dimension, rows_per_block, block_stride }
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The number of columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The number of rows in every block but the last.
+    pub fn rows_per_block(&self) -> usize {
+        self.rows_per_block
+    }
+
+    /// One row, without padding.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[inline]
+    #[track_caller]
+    pub fn row(&self, i: usize) -> &'a [f32] {
+        assert!(i < self.rows, "row {i} of a matrix of {} rows", self.rows);
+        let start = (i / self.rows_per_block) * self.block_stride + (i % self.rows_per_block) * self.leading_dimension;
+        &self.data[start..start + self.columns]
+    }
+}
+
+impl<'a> From<MatRef<'a>> for RowBlocks<'a> {
+    fn from(matrix: MatRef<'a>) -> Self {
+        Self {
+            data: matrix.data(),
+            rows: matrix.rows(),
+            columns: matrix.columns(),
+            leading_dimension: matrix.leading_dimension(),
+            rows_per_block: matrix.rows().max(1),
+            block_stride: 0,
+        }
+    }
+}
+
+/// `C = A B`, begun and finished by an [`Epilogue`].
+///
+/// # Shapes
+/// `a: [m, k]`, `b: [k, n]`, the epilogue's matrix `[m, n]`.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn gemm(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, epilogue: &mut impl Epilogue) {
+    run(isa, &Product::of_rows(a, b), epilogue);
+}
+
+/// `C = A^T B`, begun and finished by an [`Epilogue`], for the columns `first..first + m` of A.
+///
+/// # Shapes
+/// `a: [k, >= first + m]`, `b: [k, n]`, the epilogue's matrix `[m, n]`: its row 0 belongs to column `first` of A.
+///
+/// # Panics
+/// If the shapes do not fit each other, or A and B are cut into different blocks.
+#[track_caller]
+pub fn gemm_transposed(isa: Isa, a: RowBlocks<'_>, (first, m): (usize, usize), b: RowBlocks<'_>, epilogue: &mut impl Epilogue) {
+    run(isa, &Product::of_columns(a, first, m, b), epilogue);
+}
+
+#[track_caller]
+fn run(isa: Isa, product: &Product<'_>, epilogue: &mut impl Epilogue) {
+    let (m, n) = (product.m(), product.n());
+    epilogue.check(m, n);
+    let tile_rows = isa.tile_rows();
+    for (first_vector, vectors) in Cover::new(n.div_ceil(LANES), widest_panel(tile_rows, m)).parts() {
+        let column = first_vector * LANES;
+        let tiles = Cover::new(m, tile_rows[vectors - 1]);
+        let larger = Panel { row: 0, tiles: tiles.larger, column };
+        let smaller = Panel { row: tiles.larger * (tiles.size + 1), tiles: tiles.smaller, column };
+        for (rows, panel) in [(tiles.size + 1, larger), (tiles.size, smaller)] {
+            if panel.tiles > 0 {
+                run_panel(isa, (rows, vectors), product, panel, epilogue);
+            }
+        }
+    }
+}

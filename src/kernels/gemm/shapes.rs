@@ -1,0 +1,66 @@
+//! Which tiles cover a product.
+
+/// A length cut into parts that differ by at most one: `larger` parts of `size + 1`, then `smaller` parts of `size`.
+///
+/// An even cut wastes less than full tiles and a remainder: 128 rows are 18 tiles of 6 and 4 of 5, not 21 of 6 and one of 2 that
+/// is too short to hide the latency of its multiply-adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cover {
+    /// The length of the smaller parts.
+    pub size: usize,
+    /// How many parts have one more than `size`.
+    pub larger: usize,
+    /// How many parts have `size`.
+    pub smaller: usize,
+}
+
+impl Cover {
+    /// `len` in the smallest number of parts of at most `longest`.
+    ///
+    /// # Panics
+    /// If `longest` is 0.
+    pub const fn new(len: usize, longest: usize) -> Self {
+        let parts = len.div_ceil(longest);
+        if parts == 0 {
+            return Self { size: 0, larger: 0, smaller: 0 };
+        }
+        let larger = len % parts;
+        Self { size: len / parts, larger, smaller: parts - larger }
+    }
+
+    /// The parts in order, as (start, length).
+    pub fn parts(self) -> impl Iterator<Item = (usize, usize)> {
+        let Self { size, larger, smaller } = self;
+        (0..larger + smaller).map(move |i| (i * size + i.min(larger), size + usize::from(i < larger)))
+    }
+}
+
+/// The number of vectors in a panel of a product of `m` rows: the one whose tiles keep most accumulators in registers, the wider
+/// one of equals because a broadcast of A then serves more multiply-adds.
+pub(super) fn widest_panel(tile_rows: [usize; 4], m: usize) -> usize {
+    let accumulators = |vectors: usize| tile_rows[vectors - 1].min(m.max(1)) * vectors;
+    (1..=4).max_by_key(|&vectors| accumulators(vectors)).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cover_is_exact_even_and_smallest() {
+        for longest in 1..=12 {
+            for len in 0..200 {
+                let cover = Cover::new(len, longest);
+                let mut next = 0;
+                for (start, size) in cover.parts() {
+                    assert_eq!(start, next);
+                    assert!(size <= longest && (size == cover.size || size == cover.size + 1), "{len} by {longest}: {cover:?}");
+                    assert!(size > 0);
+                    next += size;
+                }
+                assert_eq!(next, len);
+                assert_eq!(cover.larger + cover.smaller, len.div_ceil(longest));
+            }
+        }
+    }
+}

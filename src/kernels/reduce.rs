@@ -1,0 +1,200 @@
+//! Sums over the rows of a minibatch, in an order that depends on nothing but the number of rows.
+//!
+//! | kernel | formula | accuracy |
+//! |---|---|---|
+//! | [`column_sums`] | `y[j] = sum over i of x[i][j]` | error grows with `16 + log2(rows / 16)`, not with `rows` |
+//! | [`column_sums_into`] | `outputs[j] = op(y[j], outputs[j])` | the same |
+//! | [`sum`] | `sum over i of x[i]` | the same |
+//! | [`argmax`] | `y[i] = first j with x[i][j] = max over k of x[i][k]` | exact |
+//!
+//! Rows are summed one after the other inside **micro-shards** of [`MICRO_SHARD`] rows; the shards are added in a fixed tree: a
+//! range of shards is the sum of its largest power of two (below the whole) and the rest. So a result is the same however the
+//! rows were spread over threads.
+
+use super::gemm::RowBlocks;
+use super::matrix::MatRef;
+use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice};
+
+/// The number of rows that are summed one after the other: long enough that the tree costs little, short enough that the rounding
+/// error of a shard stays small.
+pub const MICRO_SHARD: usize = 16;
+
+/// Levels of the tree: enough for 2^32 shards.
+const LEVELS: usize = 32;
+
+/// `y[j] = sum over i of x[i][j]`
+///
+/// # Shapes
+/// `x: [rows, n]`, `y: [n]`.
+///
+/// # Panics
+/// If the lengths differ.
+#[track_caller]
+pub fn column_sums(isa: Isa, x: RowBlocks<'_>, y: &mut [f32]) {
+    struct Replace;
+    impl MapOp<1, 1> for Replace {
+        #[inline(always)]
+        fn map<S: Simd>(&self, _: S, sum: [S::F32; 1], _: [S::F32; 1]) -> [S::F32; 1] {
+            sum
+        }
+    }
+    assert!(x.columns() == y.len(), "sums of {} columns expected, found {}", x.columns(), y.len());
+    column_sums_into(isa, x, 0, Replace, [y]);
+}
+
+/// `outputs[j] = op(sum over i of x[i][first + j], outputs[j])`: with an optimizer for `op`, a whole step of a bias.
+///
+/// # Shapes
+/// `x: [rows, >= first + n]`, every output `[n]`.
+///
+/// # Panics
+/// If the outputs differ in length or reach beyond the last column.
+#[track_caller]
+pub fn column_sums_into<const N: usize>(isa: Isa, x: RowBlocks<'_>, first: usize, op: impl MapOp<1, N>, outputs: [&mut [f32]; N]) {
+    let len = outputs.first().map_or(0, |output| output.len());
+    for output in &outputs {
+        assert!(output.len() == len, "outputs of one length expected: {len}, found {}", output.len());
+    }
+    assert!(first + len <= x.columns(), "columns up to {} expected, found {}", x.columns(), first + len);
+    isa.run(ColumnSums { x, first, op, outputs });
+}
+
+struct ColumnSums<'a, O, const N: usize> {
+    x: RowBlocks<'a>,
+    first: usize,
+    op: O,
+    outputs: [&'a mut [f32]; N],
+}
+
+impl<O: MapOp<1, N>, const N: usize> SimdOp for ColumnSums<'_, O, N> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let len = self.outputs.first().map_or(0, |output| output.len());
+        for start in (0..len).step_by(LANES) {
+            let end = len.min(start + LANES);
+            let columns = self.first + start..self.first + end;
+            let mut tree = Tree { levels: [simd.zero(); LEVELS], shards: 0 };
+            let mut shard = simd.zero();
+            for i in 0..self.x.rows() {
+                let row = simd.load_first(&self.x.row(i)[columns.clone()]);
+                shard = if i % MICRO_SHARD == 0 { row } else { simd.add(shard, row) };
+                if i % MICRO_SHARD == MICRO_SHARD - 1 {
+                    tree.push(simd, shard);
+                }
+            }
+            if !self.x.rows().is_multiple_of(MICRO_SHARD) {
+                tree.push(simd, shard);
+            }
+            let mut outputs = [simd.zero(); N];
+            for (vector, output) in outputs.iter_mut().zip(&self.outputs) {
+                *vector = simd.load_first(&output[start..end]);
+            }
+            let result = self.op.map(simd, [tree.total(simd)], outputs);
+            for (output, vector) in self.outputs.iter_mut().zip(result) {
+                simd.store_first(vector, &mut output[start..end]);
+            }
+        }
+    }
+}
+
+/// Partial sums of 1, 2, 4, ... shards, of which those exist whose bit is set in the number of shards.
+struct Tree<V> {
+    levels: [V; LEVELS],
+    shards: u32,
+}
+
+impl<V: Copy> Tree<V> {
+    /// Adds a shard, and every level that it completes, like a carry.
+    #[inline(always)]
+    fn push<S: Simd<F32 = V>>(&mut self, simd: S, shard: V) {
+        let mut carry = shard;
+        let completed = self.shards.trailing_ones() as usize;
+        for level in &self.levels[..completed] {
+            carry = simd.add(*level, carry);
+        }
+        self.levels[completed] = carry;
+        self.shards += 1;
+    }
+
+    /// The sum of all levels, from the shortest on.
+    #[inline(always)]
+    fn total<S: Simd<F32 = V>>(&self, simd: S) -> V {
+        let mut total = None;
+        for (i, level) in self.levels.iter().enumerate() {
+            if self.shards >> i & 1 == 1 {
+                total = Some(match total {
+                    None => *level,
+                    Some(shorter) => simd.add(*level, shorter),
+                });
+            }
+        }
+        total.unwrap_or(simd.zero())
+    }
+}
+
+/// `sum over i of x[i]`, as [`column_sums`] adds a matrix of one column.
+pub fn sum(x: impl IntoIterator<Item = f32>) -> f32 {
+    let mut levels = [0.0; LEVELS];
+    let mut shards = 0u32;
+    let mut shard = 0.0;
+    let mut count = 0;
+    let mut push = |shard: f32| {
+        let completed = shards.trailing_ones() as usize;
+        levels[completed] = levels[..completed].iter().fold(shard, |carry, level| level + carry);
+        shards += 1;
+    };
+    for value in x {
+        shard = if count == 0 { value } else { shard + value };
+        count += 1;
+        if count == MICRO_SHARD {
+            push(shard);
+            count = 0;
+        }
+    }
+    if count > 0 {
+        push(shard);
+    }
+    let existing = levels.iter().enumerate().filter(|(i, _)| shards >> i & 1 == 1);
+    existing.fold(None, |total, (_, level)| Some(total.map_or(*level, |shorter| level + shorter))).unwrap_or(0.0)
+}
+
+/// The column of the largest element of each row, the first of equals. NaN is passed over; a row of nothing else gives 0.
+///
+/// # Shapes
+/// `x: [rows, n]`, `y: [rows]`.
+///
+/// # Panics
+/// If the numbers of rows differ.
+#[track_caller]
+pub fn argmax(isa: Isa, x: MatRef<'_>, y: &mut [u32]) {
+    struct Argmax<'a> {
+        x: MatRef<'a>,
+        y: &'a mut [u32],
+    }
+    impl SimdOp for Argmax<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            for (i, index) in self.y.iter_mut().enumerate() {
+                let row = self.x.row(i);
+                *index = argmax_with(simd, row, slice::max_with(simd, row)) as u32;
+            }
+        }
+    }
+    assert!(x.rows() == y.len(), "results for {} rows expected, found {}", x.rows(), y.len());
+    isa.run(Argmax { x, y });
+}
+
+/// The first index of `largest` in `row`, 0 if it is not there.
+#[inline(always)]
+pub(super) fn argmax_with<S: Simd>(simd: S, row: &[f32], largest: f32) -> usize {
+    let largest = simd.splat(largest);
+    for (i, chunk) in row.chunks(LANES).enumerate() {
+        let equal = simd.mask_to_bits(simd.eq(simd.load_first(chunk), largest)) & simd.mask_to_bits(simd.mask_first(chunk.len()));
+        if equal != 0 {
+            return i * LANES + equal.trailing_zeros() as usize;
+        }
+    }
+    0
+}

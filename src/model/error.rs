@@ -1,0 +1,145 @@
+//! [`ModelError`].
+
+use super::initializers::InitializerError;
+use crate::data::DataError;
+use crate::error::{IsaError, PlanError};
+use std::fmt;
+
+/// What is wrong with a model, its settings or what it was given.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The layers do not fit together.
+    Plan(PlanError),
+    /// The instruction set cannot be used.
+    Isa(IsaError),
+    /// An initializer's parameters make no sense.
+    Initializer {
+        /// The layer.
+        layer: String,
+        /// What is wrong.
+        source: InitializerError,
+    },
+    /// The data are at fault.
+    Data(DataError),
+    /// The threads could not be started.
+    Threads(std::io::Error),
+    /// A setting is outside of its range.
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// An image goes into a layer that takes rows.
+    NotFlat {
+        /// The layer.
+        layer: String,
+        /// The shape of what it is given.
+        found: Vec<usize>,
+    },
+    /// Rows have another length than the model's input.
+    InputLength {
+        /// The length of the model's input.
+        expected: usize,
+        /// The length of the rows.
+        found: usize,
+    },
+    /// There are not as many labels as rows.
+    LabelCount {
+        /// The number of rows.
+        expected: usize,
+        /// The number of labels.
+        found: usize,
+    },
+    /// A label names a class that the model has no output for.
+    Label {
+        /// The row.
+        row: usize,
+        /// The number of outputs.
+        classes: usize,
+        /// The label.
+        found: u32,
+    },
+    /// There are no rows.
+    NoRows,
+    /// A row holds NaN or an infinity.
+    NotFinite {
+        /// The row.
+        row: usize,
+        /// The column.
+        column: usize,
+        /// What it holds.
+        found: f32,
+    },
+    /// The weights have another number of parameters than the model.
+    WeightCount {
+        /// The number of the model's parameters.
+        expected: usize,
+        /// The number of weights.
+        found: usize,
+    },
+}
+
+impl ModelError {
+    pub(super) fn setting(name: &'static str, expected: &'static str, found: impl fmt::Display) -> Self {
+        Self::Setting { name, expected, found: found.to_string() }
+    }
+}
+
+impl fmt::Display for ModelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plan(source) => source.fmt(f),
+            Self::Isa(source) => source.fmt(f),
+            Self::Data(source) => source.fmt(f),
+            Self::Initializer { layer, source } => write!(f, "layer `{layer}`: {source}"),
+            Self::Threads(source) => write!(f, "the threads could not be started: {source}"),
+            Self::Setting { name, expected, found } => write!(f, "{name}: {expected} expected, found {found}"),
+            Self::NotFlat { layer, found } => {
+                write!(f, "layer `{layer}`: rows expected, found inputs of shape {found:?}; put Flatten before it")
+            }
+            Self::InputLength { expected, found } => write!(f, "rows of {expected} inputs expected, found {found}"),
+            Self::LabelCount { expected, found } => write!(f, "labels of {expected} rows expected, found {found}"),
+            Self::Label { row, classes, found } => write!(f, "row {row}: a label below {classes} expected, found {found}"),
+            Self::NoRows => f.write_str("at least 1 row expected, found 0"),
+            Self::NotFinite { row, column, found } => {
+                write!(f, "row {row}, column {column}: a finite number expected, found {found}")
+            }
+            Self::WeightCount { expected, found } => write!(f, "{expected} weights expected, found {found}"),
+        }
+    }
+}
+
+impl std::error::Error for ModelError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Plan(source) => Some(source),
+            Self::Isa(source) => Some(source),
+            Self::Data(source) => Some(source),
+            Self::Initializer { source, .. } => Some(source),
+            Self::Threads(source) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<PlanError> for ModelError {
+    fn from(source: PlanError) -> Self {
+        Self::Plan(source)
+    }
+}
+
+impl From<IsaError> for ModelError {
+    fn from(source: IsaError) -> Self {
+        Self::Isa(source)
+    }
+}
+
+impl From<DataError> for ModelError {
+    fn from(source: DataError) -> Self {
+        Self::Data(source)
+    }
+}
