@@ -1,0 +1,2 @@
+//! Tests of the crate from outside, in one binary.
+mod model;
