@@ -3,6 +3,7 @@
 pub mod gather;
 pub mod gemm;
 pub mod loss;
+pub mod activations;
 pub mod math;
 mod matrix;
 pub mod optimizers;

@@ -3,6 +3,7 @@
 //! For tests, fuzz targets and benches. A kernel equals its twin bit for bit on every instruction set; where the processor's
 //! multiply-add is not fused, the twin is told so by [`multiply_add`].
 
+pub mod activations;
 pub mod math;
 
 use crate::simd::Isa;

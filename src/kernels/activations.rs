@@ -1,0 +1,513 @@
+//! Activation functions, forward and backward.
+//!
+//! | struct | `y = f(z)` | `f'` from | `f'` |
+//! |---|---|---|---|
+//! | [`Heaviside`] | `z >= 0 ? 1 : 0` | output | 0 |
+//! | [`Sign`] | `-1`, `0` or `1` | output | 0 |
+//! | [`Linear`] | `z` | output | 1 |
+//! | [`Relu`] | `z > 0 ? z : 0` | output | `y > 0 ? 1 : 0` |
+//! | [`LeakyRelu`] | `z > 0 ? z : slope z` | output | `y > 0 ? 1 : slope` |
+//! | [`Elu`] | `z > 0 ? z : alpha (e^z - 1)` | output | `y > 0 ? 1 : y + alpha` |
+//! | [`Selu`] | `z > 0 ? scale z : scale alpha (e^z - 1)` | output | `y > 0 ? scale : y + scale alpha` |
+//! | [`Gelu`] | `z Phi(z)` | input | `Phi(z) + z phi(z)` |
+//! | [`GeluTanh`] | `z sigmoid(v)`, `v = sqrt(8 / pi) (z + 0.044715 z^3)` | input | `s + z s (1 - s) v'` |
+//! | [`Swish`] | `z sigmoid(z)` | input | `s (1 + z (1 - s))` |
+//! | [`Softplus`] | `ln(1 + e^z)` | output | `1 - e^-y` |
+//! | [`Sigmoid`] | `1 / (1 + e^-z)` | output | `y (1 - y)` |
+//! | [`Tanh`] | `tanh z` | output | `(1 - y) (1 + y)` |
+//!
+//! `Phi` and `phi` are the distribution function and the density of the normal distribution, `s` is the sigmoid above. PReLU has a
+//! parameter per feature and so a shape of its own: [`prelu_forward`], [`prelu_backward`], [`prelu_alpha_terms`]. Softmax couples
+//! the elements of a row and is no activation in this sense.
+//!
+//! An activation is a small struct with the trait [`Activation`], which works on one vector; so the same code runs over slices
+//! ([`forward`], [`backward`]) and inside other kernels. Where the output determines the derivative, the derivative is taken from
+//! it, and `z` need not be stored: [`Activation::DERIVATIVE_FROM`].
+//!
+//! # Conventions
+//!
+//! * At the kink of ReLU and its kin the derivative is the one from the left, as if `z` were negative.
+//! * NaN in, NaN out, for every function. The derivatives of ReLU, leaky ReLU and PReLU are masks: where the mask is not set, `dy`
+//!   is replaced or scaled, and NaN counts as set.
+//! * At negative infinity GELU and swish are `-0`, their limit, and not the NaN of `-inf * 0`.
+//!
+//! # Accuracy
+//!
+//! Largest error of the forward functions over all `2^32` arguments, in units in the last place (ULP) of the exact result, with
+//! fused and with unfused multiply-add. Sigmoid, tanh and softplus are those of [`math`].
+//!
+//! ACCURACY
+//!
+//! A pass reads and writes 4 bytes per element each; backward reads two arrays.
+
+use super::math;
+use crate::simd::{Isa, MapOp, Simd, slice};
+
+/// What a derivative is computed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The argument `z` of the function, which must be stored until the backward pass.
+    Input,
+    /// The value `y` of the function.
+    Output,
+}
+
+/// A function of one element with its derivative. Implementations are `#[inline(always)]`.
+pub trait Activation: Copy {
+    /// Whether [`Activation::backward`] wants `z` or `y`.
+    const DERIVATIVE_FROM: Source;
+    /// `y = f(z)`
+    fn forward<S: Simd>(&self, simd: S, z: S::F32) -> S::F32;
+    /// `dz = f'(z) dy`, with `at` being `z` or `y`, as [`Activation::DERIVATIVE_FROM`] says.
+    fn backward<S: Simd>(&self, simd: S, at: S::F32, dy: S::F32) -> S::F32;
+}
+
+/// `y[i] = f(z[i])`
+///
+/// # Panics
+/// If the slices differ in length.
+#[track_caller]
+pub fn forward(isa: Isa, activation: impl Activation, z: &[f32], y: &mut [f32]) {
+    slice::map(isa, Forward(activation), [z], [y]);
+}
+
+/// `x[i] = f(x[i])`
+pub fn forward_in_place(isa: Isa, activation: impl Activation, x: &mut [f32]) {
+    slice::map(isa, Forward(activation), [], [x]);
+}
+
+/// `dz[i] = f'(z[i]) dy[i]`, with `at` being `z` or `y`, as [`Activation::DERIVATIVE_FROM`] says.
+///
+/// # Panics
+/// If the slices differ in length.
+#[track_caller]
+pub fn backward(isa: Isa, activation: impl Activation, at: &[f32], dy: &[f32], dz: &mut [f32]) {
+    slice::map(isa, Backward(activation), [at, dy], [dz]);
+}
+
+/// [`backward`] with `dz` in the place of `dy`.
+///
+/// # Panics
+/// If the slices differ in length.
+#[track_caller]
+pub fn backward_in_place(isa: Isa, activation: impl Activation, at: &[f32], dy: &mut [f32]) {
+    slice::map(isa, Backward(activation), [at], [dy]);
+}
+
+struct Forward<A>(A);
+
+impl<A: Activation> MapOp<1, 1> for Forward<A> {
+    #[inline(always)]
+    fn map<S: Simd>(&self, simd: S, [z]: [S::F32; 1], _: [S::F32; 1]) -> [S::F32; 1] {
+        [self.0.forward(simd, z)]
+    }
+}
+
+impl<A: Activation> MapOp<0, 1> for Forward<A> {
+    #[inline(always)]
+    fn map<S: Simd>(&self, simd: S, _: [S::F32; 0], [x]: [S::F32; 1]) -> [S::F32; 1] {
+        [self.0.forward(simd, x)]
+    }
+}
+
+struct Backward<A>(A);
+
+impl<A: Activation> MapOp<2, 1> for Backward<A> {
+    #[inline(always)]
+    fn map<S: Simd>(&self, simd: S, [at, dy]: [S::F32; 2], _: [S::F32; 1]) -> [S::F32; 1] {
+        [self.0.backward(simd, at, dy)]
+    }
+}
+
+impl<A: Activation> MapOp<1, 1> for Backward<A> {
+    #[inline(always)]
+    fn map<S: Simd>(&self, simd: S, [at]: [S::F32; 1], [dy]: [S::F32; 1]) -> [S::F32; 1] {
+        [self.0.backward(simd, at, dy)]
+    }
+}
+
+/// Zero where `x` is a number, else NaN.
+#[inline(always)]
+fn zero_unless_nan<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+    simd.select(simd.eq(x, x), simd.zero(), x)
+}
+
+/// The step function: 0 for negative `z`, else 1.
+///
+/// It cannot train: its derivative is zero wherever it exists, so no gradient reaches the weights below it. That is why the
+/// threshold units of the perceptron gave way to the sigmoid.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Heaviside;
+
+impl Activation for Heaviside {
+    const DERIVATIVE_FROM: Source = Source::Output;
+    #[inline(always)]
+    fn forward<S: Simd>(&self, simd: S, z: S::F32) -> S::F32 {
+        let y = simd.select(simd.le(simd.zero(), z), simd.splat(1.0), z);
+        simd.select(simd.lt(z, simd.zero()), simd.zero(), y)
+    }
+    /// Zero; NaN where `dy` is.
+    #[inline(always)]
+    fn backward<S: Simd>(&self, simd: S, _: S::F32, dy: S::F32) -> S::F32 {
+        zero_unless_nan(simd, dy)
+    }
+}
+
+/// The sign: -1, 0 or 1. Like [`Heaviside`] it cannot train, since its derivative is zero wherever it exists.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sign;
+
+impl Activation for Sign {
+    const DERIVATIVE_FROM: Source = Source::Output;
+    #[inline(always)]
+    fn forward<S: Simd>(&self, simd: S, z: S::F32) -> S::F32 {
+        let y = simd.select(simd.lt(simd.zero(), z), simd.splat(1.0), z);
+        simd.select(simd.lt(z, simd.zero()), simd.splat(-1.0), y)
+    }
+    /// Zero; NaN where `dy` is.
+    #[inline(always)]
+    fn backward<S: Simd>(&self, simd: S, _: S::F32, dy: S::F32) -> S::F32 {
+        zero_unless_nan(simd, dy)
+    }
+}
+
+/// The identity.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Linear;
+
+impl Activation for Linear {
+    const DERIVATIVE_FROM: Source = Source::Output;
+    #[inline(always)]
+    fn forward<S: Simd>(&self, _: S, z: S::F32) -> S::F32 {
+        z
+    }
+    #[inline(always)]
+    fn backward<S: Simd>(&self, _: S, _: S::F32, dy: S::F32) -> S::F32 {
+        dy
+    }
+}
+
+/// `max(z, 0)` as compare-and-mask: `z` is kept unless `z <= 0`, so NaN stays. The mask of the output is that of the input.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Relu;
+
+impl Activation for Relu {
+    const DERIVATIVE_FROM: Source = Source::Output;
+    #[inline(always)]
+    fn forward<S: Simd>(&self, simd: S, z: S::F32) -> S::F32 {
+        simd.select(simd.le(z, simd.zero()), simd.zero(), z)
+    }
+    #[inline(always)]
+    fn backward<S: Simd>(&self, simd: S, y: S::F32, dy: S::F32) -> S::F32 {
+        simd.select(simd.le(y, simd.zero()), simd.zero(), dy)
+    }
+}
+
+/// `z` for positive `z`, else `slope z`.
+///
+/// The default is that of Keras' function, 0.2; Keras' layer of this name has 0.3.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LeakyRelu {
+    slope: f32,
+}
+
+impl LeakyRelu {
+    /// # Panics
+    /// If the slope is negative or NaN: the sign of the output would not tell that of the input. For such slopes there is PReLU.
+    #[track_caller]
+    pub fn new(slope: f32) -> Self {
+        assert!(slope >= 0.0, "a slope of at least 0 expected, found {slope}");
+        Self { slope }
+    }
+
+    /// The factor of negative arguments.
+    pub const fn slope(&self) -> f32 {
+        self.slope
+    }
+}
+
+impl Default for LeakyRelu {
+    fn default() -> Self {
+        Self { slope: 0.2 }
+    }
+}
+
+impl Activation for LeakyRelu {
+    const DERIVATIVE_FROM: Source = Source::Output;
+    #[inline(always)]
+    fn forward<S: Simd>(&self, simd: S, z: S::F32) -> S::F32 {
+        simd.select(simd.le(z, simd.zero()), simd.mul(z, simd.splat(self.slope)), z)
+    }
+    #[inline(always)]
+    fn backward<S: Simd>(&self, simd: S, y: S::F32, dy: S::F32) -> S::F32 {
+        simd.select(simd.le(y, simd.zero()), simd.mul(dy, simd.splat(self.slope)), dy)
+    }
+}
+
+/// `z` for positive `z`, else `alpha (e^z - 1)`. The default of `alpha` is 1, as in Keras.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Elu {
+    alpha: f32,
+}
+
+impl Elu {
+    /// # Panics
+    /// If `alpha` is negative or NaN: the sign of the output would not tell that of the input.
+    #[track_caller]
+    pub fn new(alpha: f32) -> Self {
+        assert!(alpha >= 0.0, "an alpha of at least 0 expected, found {alpha}");
+        Self { alpha }
+    }
+
+    /// The magnitude of the lower limit.
+    pub const fn alpha(&self) -> f32 {
+        self.alpha
+    }
+}
+
+impl Default for Elu {
+    fn default() -> Self {
+        Self { alpha: 1.0 }
+    }
+}
+
+impl Activation for Elu {
+    const DERIVATIVE_FROM: Source = Source::Output;
+    #[inline(always)]
+    fn forward<S: Simd>(&self, simd: S, z: S::F32) -> S::F32 {
+        simd.select(simd.lt(simd.zero(), z), z, simd.mul(math::expm1(simd, z), simd.splat(self.alpha)))
+    }
+    /// `y + alpha` is exact but for one rounding of at most half a unit in the last place of `alpha`.
+    #[inline(always)]
+    fn backward<S: Simd>(&self, simd: S, y: S::F32, dy: S::F32) -> S::F32 {
+        simd.select(simd.lt(simd.zero(), y), dy, simd.mul(simd.add(y, simd.splat(self.alpha)), dy))
+    }
+}
+
+/// The self-normalizing [`Elu`]: `scale z` for positive `z`, else `scale alpha (e^z - 1)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Selu;
+
+impl Selu {
+    /// The `alpha` for which mean 0 and variance 1 are a stable fixed point.
+    pub const ALPHA: f32 = 1.673_263_2;
+    /// The scale that belongs to it.
+    pub const SCALE: f32 = 1.050_701;
+    /// `SCALE * ALPHA`, rounded once.
+    pub const SCALE_ALPHA: f32 = 1.758_099_3;
+}
+
+impl Activation for Selu {
+    const DERIVATIVE_FROM: Source = Source::Output;
+    #[inline(always)]
+    fn forward<S: Simd>(&self, simd: S, z: S::F32) -> S::F32 {
+        let negative = simd.mul(math::expm1(simd, z), simd.splat(Self::SCALE_ALPHA));
+        simd.select(simd.lt(simd.zero(), z), simd.mul(z, simd.splat(Self::SCALE)), negative)
+    }
+    #[inline(always)]
+    fn backward<S: Simd>(&self, simd: S, y: S::F32, dy: S::F32) -> S::F32 {
+        let slope = simd.select(simd.lt(simd.zero(), y), simd.splat(Self::SCALE), simd.add(y, simd.splat(Self::SCALE_ALPHA)));
+        simd.mul(slope, dy)
+    }
+}
+
+/// The Gaussian error linear unit, `z Phi(z)`, computed from the tail of the normal distribution and so without cancellation for
+/// negative `z`. Not monotonic: the output does not determine the derivative.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Gelu;
+
+/// `1 / sqrt(2 pi)`
+pub(crate) const DENSITY: f32 = 0.398_942_3;
+
+impl Activation for Gelu {
+    const DERIVATIVE_FROM: Source = Source::Input;
+    #[inline(always)]
+    fn forward<S: Simd>(&self, simd: S, z: S::F32) -> S::F32 {
+        let (t, p, r, n) = math::normal_tail(simd, z);
+        let tail = math::scale(simd, simd.mul(simd.mul(t, r), p), n);
+        simd.select(simd.lt(z, simd.zero()), simd.mul(tail, simd.splat(-1.0)), simd.sub(z, tail))
+    }
+    #[inline(always)]
+    fn backward<S: Simd>(&self, simd: S, z: S::F32, dy: S::F32) -> S::F32 {
+        let (t, p, r, n) = math::normal_tail(simd, z);
+        let tail = math::scale(simd, simd.mul(simd.mul_add(t, simd.splat(-DENSITY), r), p), n);
+        let slope = simd.select(simd.lt(z, simd.zero()), tail, simd.sub(simd.splat(1.0), tail));
+        simd.mul(slope, dy)
+    }
+}
+
+/// The approximation of [`Gelu`] by the hyperbolic tangent, `z (1 + tanh(v / 2)) / 2 = z sigmoid(v)` with
+/// `v = sqrt(8 / pi) (z + 0.044715 z^3)`.
+///
+/// The rounding of `v` shows in the tail: for negative `z` the relative error grows with `|v|`, up to about `2 |v|` ULP; the
+/// absolute error stays below `2^-23`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GeluTanh;
+
+impl GeluTanh {
+    /// `sqrt(8 / pi)`
+    pub(crate) const LINEAR: f32 = 1.595_769_2;
+    /// `0.044715 sqrt(8 / pi)`
+    pub(crate) const CUBIC: f32 = 0.071_354_814;
+    /// Beyond this magnitude the function is `z` or zero.
+    pub(crate) const FAR: f32 = 15.0;
+}
+
+impl Activation for GeluTanh {
+    const DERIVATIVE_FROM: Source = Source::Input;
+    #[inline(always)]
+    fn forward<S: Simd>(&self, simd: S, z: S::F32) -> S::F32 {
+        let z = simd.max(simd.splat(-Self::FAR), z);
+        let v = simd.mul(z, simd.mul_add(simd.mul(z, z), simd.splat(Self::CUBIC), simd.splat(Self::LINEAR)));
+        let (s, n) = math::sigmoid_parts(simd, v);
+        math::scale(simd, simd.mul(z, s), n)
+    }
+    #[inline(always)]
+    fn backward<S: Simd>(&self, simd: S, z: S::F32, dy: S::F32) -> S::F32 {
+        let one = simd.splat(1.0);
+        let z = math::clamp(simd, z, -Self::FAR, Self::FAR);
+        let square = simd.mul(z, z);
+        let linear = simd.splat(Self::LINEAR);
+        let s = math::sigmoid(simd, simd.mul(z, simd.mul_add(square, simd.splat(Self::CUBIC), linear)));
+        let dv = simd.mul_add(square, simd.splat(3.0 * Self::CUBIC), linear);
+        let slope = simd.mul(s, simd.mul_add(simd.mul(z, dv), simd.sub(one, s), one));
+        simd.mul(slope, dy)
+    }
+}
+
+/// `z sigmoid(z)`, also called SiLU. Not monotonic: the output does not determine the derivative.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Swish;
+
+impl Activation for Swish {
+    const DERIVATIVE_FROM: Source = Source::Input;
+    #[inline(always)]
+    fn forward<S: Simd>(&self, simd: S, z: S::F32) -> S::F32 {
+        let z = simd.max(simd.splat(math::SIGMOID_LOWEST), z);
+        let (s, n) = math::sigmoid_parts(simd, z);
+        math::scale(simd, simd.mul(z, s), n)
+    }
+    #[inline(always)]
+    fn backward<S: Simd>(&self, simd: S, z: S::F32, dy: S::F32) -> S::F32 {
+        let one = simd.splat(1.0);
+        let z = math::clamp(simd, z, math::SIGMOID_LOWEST, -math::SIGMOID_LOWEST);
+        let s = math::sigmoid(simd, z);
+        let slope = simd.mul(s, simd.mul_add(z, simd.sub(one, s), one));
+        simd.mul(slope, dy)
+    }
+}
+
+/// `ln(1 + e^z)`, see [`math::softplus`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Softplus;
+
+impl Activation for Softplus {
+    const DERIVATIVE_FROM: Source = Source::Output;
+    #[inline(always)]
+    fn forward<S: Simd>(&self, simd: S, z: S::F32) -> S::F32 {
+        math::softplus(simd, z)
+    }
+    /// `sigmoid(z) = 1 - e^-y`, to full accuracy for small `y` too.
+    #[inline(always)]
+    fn backward<S: Simd>(&self, simd: S, y: S::F32, dy: S::F32) -> S::F32 {
+        let minus_slope = math::expm1(simd, simd.mul(y, simd.splat(-1.0)));
+        simd.mul(minus_slope, simd.mul(dy, simd.splat(-1.0)))
+    }
+}
+
+/// `1 / (1 + e^-z)`, see [`math::sigmoid`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sigmoid;
+
+impl Activation for Sigmoid {
+    const DERIVATIVE_FROM: Source = Source::Output;
+    #[inline(always)]
+    fn forward<S: Simd>(&self, simd: S, z: S::F32) -> S::F32 {
+        math::sigmoid(simd, z)
+    }
+    /// Near `y = 1` the rounding of `y` shows: the absolute error of `y (1 - y)` is about `2^-25`.
+    #[inline(always)]
+    fn backward<S: Simd>(&self, simd: S, y: S::F32, dy: S::F32) -> S::F32 {
+        simd.mul(simd.mul(y, simd.sub(simd.splat(1.0), y)), dy)
+    }
+}
+
+/// The hyperbolic tangent, see [`math::tanh`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tanh;
+
+impl Activation for Tanh {
+    const DERIVATIVE_FROM: Source = Source::Output;
+    #[inline(always)]
+    fn forward<S: Simd>(&self, simd: S, z: S::F32) -> S::F32 {
+        math::tanh(simd, z)
+    }
+    /// Near `|y| = 1` the rounding of `y` shows: the absolute error of `1 - y^2` is about `2^-24`.
+    #[inline(always)]
+    fn backward<S: Simd>(&self, simd: S, y: S::F32, dy: S::F32) -> S::F32 {
+        let one = simd.splat(1.0);
+        simd.mul(simd.mul(simd.sub(one, y), simd.add(one, y)), dy)
+    }
+}
+
+/// PReLU of one row: `y[j] = z[j] > 0 ? z[j] : alpha[j] z[j]`, with a trained `alpha` per feature. Any sign of `alpha` is allowed, so
+/// its derivatives need `z`.
+///
+/// # Panics
+/// If the slices differ in length.
+#[track_caller]
+pub fn prelu_forward(isa: Isa, alpha: &[f32], z: &[f32], y: &mut [f32]) {
+    struct Op;
+    impl MapOp<2, 1> for Op {
+        #[inline(always)]
+        fn map<S: Simd>(&self, simd: S, [alpha, z]: [S::F32; 2], _: [S::F32; 1]) -> [S::F32; 1] {
+            [prelu(simd, alpha, z, z)]
+        }
+    }
+    slice::map(isa, Op, [alpha, z], [y]);
+}
+
+/// PReLU of one row, backward to its argument: `dz[j] = z[j] > 0 ? dy[j] : alpha[j] dy[j]`.
+///
+/// # Panics
+/// If the slices differ in length.
+#[track_caller]
+pub fn prelu_backward(isa: Isa, alpha: &[f32], z: &[f32], dy: &[f32], dz: &mut [f32]) {
+    struct Op;
+    impl MapOp<3, 1> for Op {
+        #[inline(always)]
+        fn map<S: Simd>(&self, simd: S, [alpha, z, dy]: [S::F32; 3], _: [S::F32; 1]) -> [S::F32; 1] {
+            [prelu(simd, alpha, z, dy)]
+        }
+    }
+    slice::map(isa, Op, [alpha, z, dy], [dz]);
+}
+
+/// PReLU of one row, backward to its parameters: `terms[j] = z[j] > 0 ? 0 : z[j] dy[j]`. The gradient of `alpha` is the sum of these
+/// over the rows of the batch.
+///
+/// # Panics
+/// If the slices differ in length.
+#[track_caller]
+pub fn prelu_alpha_terms(isa: Isa, z: &[f32], dy: &[f32], terms: &mut [f32]) {
+    struct Op;
+    impl MapOp<2, 1> for Op {
+        #[inline(always)]
+        fn map<S: Simd>(&self, simd: S, [z, dy]: [S::F32; 2], _: [S::F32; 1]) -> [S::F32; 1] {
+            [prelu_alpha_term(simd, z, dy)]
+        }
+    }
+    slice::map(isa, Op, [z, dy], [terms]);
+}
+
+/// `z > 0 ? x : alpha x`: with `x = z` PReLU itself, with `x = dy` its gradient. NaN in `z` counts as positive.
+#[inline(always)]
+pub fn prelu<S: Simd>(simd: S, alpha: S::F32, z: S::F32, x: S::F32) -> S::F32 {
+    simd.select(simd.le(z, simd.zero()), simd.mul(alpha, x), x)
+}
+
+/// `z > 0 ? 0 : z dy`, what one element adds to the gradient of its `alpha`. NaN in `z` stays.
+#[inline(always)]
+pub fn prelu_alpha_term<S: Simd>(simd: S, z: S::F32, dy: S::F32) -> S::F32 {
+    simd.select(simd.lt(simd.zero(), z), simd.zero(), simd.mul(z, dy))
+}

@@ -1,0 +1,163 @@
+//! [`kernels::activations`](crate::kernels::activations) for one number: the same operations in the same order.
+
+use super::{math, multiply_add};
+use crate::kernels::activations::*;
+use crate::kernels::math::SIGMOID_LOWEST;
+use crate::simd::Isa;
+
+/// The twin of [`Activation`]: the same formula on one number, with the rounding of `isa`.
+pub trait Scalar: Activation {
+    /// `y = f(z)`
+    fn forward(&self, isa: Isa, z: f32) -> f32;
+    /// `dz = f'(z) dy`, with `at` being `z` or `y`, as [`Activation::DERIVATIVE_FROM`] says.
+    fn backward(&self, isa: Isa, at: f32, dy: f32) -> f32;
+}
+
+impl Scalar for Heaviside {
+    fn forward(&self, _: Isa, z: f32) -> f32 {
+        if z.is_nan() {
+            z
+        } else if z < 0.0 {
+            0.0
+        } else {
+            1.0
+        }
+    }
+    fn backward(&self, _: Isa, _: f32, dy: f32) -> f32 {
+        if dy.is_nan() { dy } else { 0.0 }
+    }
+}
+
+impl Scalar for Sign {
+    fn forward(&self, _: Isa, z: f32) -> f32 {
+        if z == 0.0 || z.is_nan() { z } else { z.signum() }
+    }
+    fn backward(&self, _: Isa, _: f32, dy: f32) -> f32 {
+        if dy.is_nan() { dy } else { 0.0 }
+    }
+}
+
+impl Scalar for Linear {
+    fn forward(&self, _: Isa, z: f32) -> f32 {
+        z
+    }
+    fn backward(&self, _: Isa, _: f32, dy: f32) -> f32 {
+        dy
+    }
+}
+
+impl Scalar for Relu {
+    fn forward(&self, _: Isa, z: f32) -> f32 {
+        if z <= 0.0 { 0.0 } else { z }
+    }
+    fn backward(&self, _: Isa, y: f32, dy: f32) -> f32 {
+        if y <= 0.0 { 0.0 } else { dy }
+    }
+}
+
+impl Scalar for LeakyRelu {
+    fn forward(&self, _: Isa, z: f32) -> f32 {
+        if z <= 0.0 { self.slope() * z } else { z }
+    }
+    fn backward(&self, _: Isa, y: f32, dy: f32) -> f32 {
+        if y <= 0.0 { self.slope() * dy } else { dy }
+    }
+}
+
+impl Scalar for Elu {
+    fn forward(&self, isa: Isa, z: f32) -> f32 {
+        if z > 0.0 { z } else { self.alpha() * math::expm1(isa, z) }
+    }
+    fn backward(&self, _: Isa, y: f32, dy: f32) -> f32 {
+        if y > 0.0 { dy } else { (y + self.alpha()) * dy }
+    }
+}
+
+impl Scalar for Selu {
+    fn forward(&self, isa: Isa, z: f32) -> f32 {
+        if z > 0.0 { Self::SCALE * z } else { Self::SCALE_ALPHA * math::expm1(isa, z) }
+    }
+    fn backward(&self, _: Isa, y: f32, dy: f32) -> f32 {
+        if y > 0.0 { Self::SCALE * dy } else { (y + Self::SCALE_ALPHA) * dy }
+    }
+}
+
+impl Scalar for Gelu {
+    fn forward(&self, isa: Isa, z: f32) -> f32 {
+        let (t, p, r, n) = math::normal_tail(isa, z);
+        let tail = math::scale(t * r * p, n);
+        if z < 0.0 { -tail } else { z - tail }
+    }
+    fn backward(&self, isa: Isa, z: f32, dy: f32) -> f32 {
+        let (t, p, r, n) = math::normal_tail(isa, z);
+        let tail = math::scale(multiply_add(isa, t, -DENSITY, r) * p, n);
+        let slope = if z < 0.0 { tail } else { 1.0 - tail };
+        slope * dy
+    }
+}
+
+impl Scalar for GeluTanh {
+    fn forward(&self, isa: Isa, z: f32) -> f32 {
+        let z = math::clamp(z, -Self::FAR, f32::INFINITY);
+        let v = z * multiply_add(isa, z * z, Self::CUBIC, Self::LINEAR);
+        let (s, n) = math::sigmoid_parts(isa, v);
+        math::scale(z * s, n)
+    }
+    fn backward(&self, isa: Isa, z: f32, dy: f32) -> f32 {
+        let z = math::clamp(z, -Self::FAR, Self::FAR);
+        let square = z * z;
+        let s = math::sigmoid(isa, z * multiply_add(isa, square, Self::CUBIC, Self::LINEAR));
+        let dv = multiply_add(isa, square, 3.0 * Self::CUBIC, Self::LINEAR);
+        s * multiply_add(isa, z * dv, 1.0 - s, 1.0) * dy
+    }
+}
+
+impl Scalar for Swish {
+    fn forward(&self, isa: Isa, z: f32) -> f32 {
+        let z = math::clamp(z, SIGMOID_LOWEST, f32::INFINITY);
+        let (s, n) = math::sigmoid_parts(isa, z);
+        math::scale(z * s, n)
+    }
+    fn backward(&self, isa: Isa, z: f32, dy: f32) -> f32 {
+        let z = math::clamp(z, SIGMOID_LOWEST, -SIGMOID_LOWEST);
+        let s = math::sigmoid(isa, z);
+        s * multiply_add(isa, z, 1.0 - s, 1.0) * dy
+    }
+}
+
+impl Scalar for Softplus {
+    fn forward(&self, isa: Isa, z: f32) -> f32 {
+        math::softplus(isa, z)
+    }
+    fn backward(&self, isa: Isa, y: f32, dy: f32) -> f32 {
+        -math::expm1(isa, -y) * dy
+    }
+}
+
+impl Scalar for Sigmoid {
+    fn forward(&self, isa: Isa, z: f32) -> f32 {
+        math::sigmoid(isa, z)
+    }
+    fn backward(&self, _: Isa, y: f32, dy: f32) -> f32 {
+        y * (1.0 - y) * dy
+    }
+}
+
+impl Scalar for Tanh {
+    fn forward(&self, isa: Isa, z: f32) -> f32 {
+        math::tanh(isa, z)
+    }
+    fn backward(&self, _: Isa, y: f32, dy: f32) -> f32 {
+        (1.0 - y) * (1.0 + y) * dy
+    }
+}
+
+/// `z > 0 ? x : alpha x`, NaN in `z` counting as positive.
+pub fn prelu(alpha: f32, z: f32, x: f32) -> f32 {
+    if z <= 0.0 { alpha * x } else { x }
+}
+
+/// `z > 0 ? 0 : z dy`
+pub fn prelu_alpha_term(z: f32, dy: f32) -> f32 {
+    if z > 0.0 { 0.0 } else { z * dy }
+}
