@@ -3,7 +3,9 @@
 //! For tests, fuzz targets and benches. A kernel equals its twin bit for bit on every instruction set; where the processor's
 //! multiply-add is not fused, the twin is told so by [`multiply_add`].
 
+pub mod dual;
 pub mod math;
+pub mod network;
 
 use crate::simd::Isa;
 
