@@ -144,6 +144,9 @@ const SMALL: &[Case] = &[
     Case { in_dim: 6, specs: &[(16, Linear), (4, Softmax)], batch: 4, parts: 2 },
     Case { in_dim: 9, specs: &[(15, Relu), (13, Linear), (7, Relu), (6, Softmax)], batch: 17, parts: 5 },
     Case { in_dim: 4, specs: &[(33, Relu), (2, Relu), (19, Softmax)], batch: 3, parts: 7 },
+    // The loss takes any outputs for logits, also those of a ReLU.
+    Case { in_dim: 4, specs: &[(8, Relu), (18, Relu)], batch: 5, parts: 2 },
+    Case { in_dim: 4, specs: &[(5, Relu)], batch: 5, parts: 2 },
 ];
 
 #[test]
@@ -259,16 +262,21 @@ fn every_optimizer_uses_the_same_gradient() {
         let nesterov = Momentum { learning_rate, momentum: 0.5, kind: MomentumKind::Nesterov };
         let classic = Momentum { kind: MomentumKind::Classic, ..nesterov };
         // With a velocity of zero at the start: by what share of the plain step each rule moves.
-        for (optimizer, share) in
-            [(Optimizer::Sgd(Sgd { learning_rate }), 1.0), (Optimizer::Momentum(classic), 1.0), (Optimizer::Momentum(nesterov), 1.5)]
-        {
+        for (optimizer, share) in [
+            (Optimizer::Sgd(Sgd { learning_rate }), 1.0),
+            (Optimizer::Momentum(classic), 1.0),
+            (Optimizer::Momentum(nesterov), 1.5),
+        ] {
             let mut buffers = Buffers::new(&plan, &optimizer, parameters.clone());
             buffers.step(&context, &optimizer, &data.batch());
             let (before, after) = (unpadded(&plan, &parameters), unpadded(&plan, &buffers.parameters));
             for ((before, after), g) in before.iter().zip(after).zip(&gradient) {
                 // The product by 1.5 is the only rounding that the rule may place elsewhere.
                 let expected = before + share * (-learning_rate * g);
-                assert!((after - expected).abs() <= f32::EPSILON * expected.abs(), "{optimizer:?}: {expected} expected, found {after}");
+                assert!(
+                    (after - expected).abs() <= f32::EPSILON * expected.abs(),
+                    "{optimizer:?}: {expected} expected, found {after}"
+                );
             }
         }
     }

@@ -34,7 +34,7 @@ fn layers(in_dim: usize, specs: &[(usize, Activation)]) -> Vec<Layer> {
 fn random_layers(random: &mut Pcg32) -> Vec<Layer> {
     let hidden = random.random_range(0..4);
     let mut specs: Vec<_> = (0..hidden).map(|_| (random.random_range(1..=40), *pick(random, &[Linear, Relu, Relu]))).collect();
-    specs.push((random.random_range(1..=20), *pick(random, &[Linear, Softmax])));
+    specs.push((random.random_range(1..=20), *pick(random, &[Linear, Relu, Softmax, Softmax])));
     layers(random.random_range(1..=40), &specs)
 }
 
