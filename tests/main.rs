@@ -1,1 +1,3 @@
+//! The whole crate from outside, in one program.
+
 mod oracle;

@@ -1,9 +1,9 @@
 //! Networks, data and buffers for the tests of whole steps.
 
-//mod determinism;
-//mod executors;
+mod determinism;
+mod executors;
 mod gradients;
-//mod plan;
+mod plan;
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg32;
