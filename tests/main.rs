@@ -1,2 +1,4 @@
-//! Tests of the crate from outside, in one binary.
+//! The whole crate from outside, in one program.
+
 mod model;
+mod oracle;

@@ -1,10 +1,10 @@
 //! Backward: the input gradients of all layers but the first, and with them the gradients by all weighted sums.
 
-use crate::kernels::MatRef;
 use crate::kernels::gemm::{Stored, gemm};
 use crate::kernels::transpose::{transpose, transpose_masked};
+use crate::kernels::{MatMut, MatRef};
 use crate::plan::{Activation, Plan, Region, leading_dimension};
-use crate::simd::Isa;
+use crate::simd::{Isa, LANES};
 
 /// From the gradient by the last weighted sum to the gradients by all others, for the rows of one part.
 ///
@@ -34,6 +34,19 @@ pub(super) fn gradients_of_part(
                 transpose_masked(isa, dx_transposed.of(dx), &masks[first..first + len], before);
             }
             Activation::Linear | Activation::Softmax => transpose(isa, dx_transposed.of(dx), before),
+        }
+    }
+}
+
+/// The gradient by the last layer's weighted sums from the one by its outputs, where that layer is a ReLU. A rare thing to ask for,
+/// so plain loops do.
+pub(super) fn keep_masked(mask: &[u16], mut gradient: MatMut<'_>) {
+    let words = gradient.columns().div_ceil(LANES);
+    for (i, words) in mask.chunks_exact(words).enumerate() {
+        for (j, g) in gradient.row_mut(i).iter_mut().enumerate() {
+            if words[j / LANES] >> (j % LANES) & 1 == 0 {
+                *g = 0.0;
+            }
         }
     }
 }

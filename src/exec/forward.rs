@@ -1,5 +1,6 @@
 //! Forward: from the rows of a minibatch to outputs, predictions and losses.
 
+use super::backward::keep_masked;
 use super::{Batch, Context, Inputs, Report, check};
 use crate::kernels::gather::{gather, gather_bytes};
 use crate::kernels::gemm::{Biased, BiasedRelu, gemm};
@@ -151,7 +152,7 @@ pub fn evaluate(context: &Context<'_>, batch: &Batch<'_>, parameters: &[f32], wo
     report(plan, workspace, rows)
 }
 
-/// Forward and loss of one part; the output of the last layer becomes its gradient.
+/// Forward and loss of one part; the output of the last layer becomes the gradient by its weighted sums.
 pub(super) fn logits_and_loss<'a>(
     isa: Isa,
     plan: &Plan<'_>,
@@ -165,8 +166,16 @@ pub(super) fn logits_and_loss<'a>(
     let last = plan.layers().len() - 1;
     let (x, outputs) = hidden_forward(isa, plan, parameters, x, outputs, masks);
     let mut logits = Region { offset: 0, ..plan.output(last, rows) }.of_mut(outputs);
-    layer_forward(isa, &plan.layers()[last], parameters, x, logits.reborrow(), &mut []);
-    *hits = softmax_cross_entropy(isa, logits, labels, scale, &mut losses[..rows]) as f32;
+    let (first, len) = match plan.purpose() {
+        Purpose::Training => plan.mask(last, rows),
+        Purpose::Inference => (0, 0),
+    };
+    let mask = &mut masks[first..first + len];
+    layer_forward(isa, &plan.layers()[last], parameters, x, logits.reborrow(), mask);
+    *hits = softmax_cross_entropy(isa, logits.reborrow(), labels, scale, &mut losses[..rows]) as f32;
+    if !mask.is_empty() {
+        keep_masked(mask, logits);
+    }
 }
 
 /// Adds up what the parts have left in their blocks.

@@ -1,9 +1,9 @@
 //! How: slices in, slices out. No allocation, no threads, no globals, and outside of [`gemm`] no unsafe code.
 
+pub mod activations;
 pub mod gather;
 pub mod gemm;
 pub mod loss;
-pub mod activations;
 pub mod math;
 mod matrix;
 pub mod optimizers;

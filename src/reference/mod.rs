@@ -4,7 +4,9 @@
 //! multiply-add is not fused, the twin is told so by [`multiply_add`].
 
 pub mod activations;
+pub mod dual;
 pub mod math;
+pub mod network;
 
 use crate::simd::Isa;
 

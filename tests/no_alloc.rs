@@ -1,0 +1,162 @@
+//! Nothing allocates after planning, on any thread.
+//!
+//! The allocator counts every call while it is armed, whichever thread makes it. So this is a program of its own, without the
+//! harness, whose threads would be counted too.
+#![allow(unsafe_code, reason = "a counting allocator is an allocator")]
+
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg32;
+use selvedge::exec::{Batch, Context, Inputs, evaluate, predict, train_step};
+use selvedge::kernels::gather::Scaling;
+use selvedge::kernels::optimizers::{Momentum, MomentumKind, Optimizer, Sgd};
+use selvedge::kernels::{MatMut, MatRef};
+use selvedge::parallel::{Executor, Pool, Serial, Team};
+use selvedge::plan::{Activation, Dense, Layer, Memory, Plan, sequential};
+use selvedge::simd::Isa;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+struct Counting;
+
+static ARMED: AtomicBool = AtomicBool::new(false);
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+fn count() {
+    if ARMED.load(Ordering::SeqCst) {
+        CALLS.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+// SAFETY: every call is passed on unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the promises of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the promises of `alloc_zeroed`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the promises of `realloc`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: the caller keeps the promises of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The heap calls of all threads during `body`.
+fn heap_calls(body: impl FnOnce()) -> usize {
+    CALLS.store(0, Ordering::SeqCst);
+    ARMED.store(true, Ordering::SeqCst);
+    body();
+    ARMED.store(false, Ordering::SeqCst);
+    CALLS.load(Ordering::SeqCst)
+}
+
+/// Hidden layers with and without a mask, a partial last vector everywhere.
+const SMALL: [Layer; 3] =
+    sequential(19, [Dense::new(33, Activation::Relu), Dense::new(9, Activation::Linear), Dense::new(5, Activation::Softmax)]);
+const FASHION: [Layer; 3] =
+    sequential(784, [Dense::new(300, Activation::Relu), Dense::new(100, Activation::Relu), Dense::new(10, Activation::Softmax)]);
+const BATCH: usize = 8;
+
+/// Trains, evaluates and predicts from every kind of input, `steps` times each with a full and with a partial batch.
+fn all_entries(layers: &[Layer], steps: usize, isa: Isa, executor: &dyn Executor) {
+    let (training, inference) = (Plan::training(layers, BATCH, executor.parts()), Plan::inference(layers, BATCH, executor.parts()));
+    let (in_dim, out_dim) = (training.in_dim(), training.out_dim());
+    let mut random = Pcg32::seed_from_u64(1);
+    let bytes: Vec<u8> = (0..2 * BATCH * in_dim).map(|_| random.random_range(0..=255)).collect();
+    let values: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+    let labels: Vec<u32> = (0..BATCH).map(|_| random.random_range(0..out_dim as u32)).collect();
+    let order: Vec<u32> = (0..BATCH).map(|_| random.random_range(0..2 * BATCH as u32)).collect();
+    let mut parameters: Vec<f32> = (0..training.parameters_len()).map(|_| random.random_range(-0.1..0.1)).collect();
+    let mut state = vec![0.0; training.state_len(1)];
+    let mut workspace = vec![0.0; training.workspace_len().max(inference.workspace_len())];
+    let mut outputs = vec![0.0; BATCH * out_dim];
+    let optimizers = [
+        Optimizer::Sgd(Sgd { learning_rate: 0.01 }),
+        Optimizer::Momentum(Momentum { learning_rate: 0.01, momentum: 0.9, kind: MomentumKind::Nesterov }),
+    ];
+    // Time for workers to fall asleep: waking them is counted too.
+    std::thread::sleep(Duration::from_millis(2));
+    let calls = heap_calls(|| {
+        for step in 0..steps {
+            let rows = if step % 2 == 0 { BATCH } else { BATCH - 3 };
+            let all = MatRef::new(&values, 2 * BATCH, in_dim, in_dim);
+            let inputs = match step / 2 % 3 {
+                0 => Inputs::Rows(MatRef::new(&values, rows, in_dim, in_dim)),
+                1 => Inputs::Gathered { rows: all, order: &order[..rows] },
+                _ => Inputs::Bytes { rows: &bytes, order: &order[..rows], scaling: Scaling::UNIT },
+            };
+            let batch = Batch { inputs, labels: &labels[..rows] };
+            let context = Context { isa, plan: &training, executor };
+            let mut memory = Memory { parameters: &mut parameters, state: &mut state, workspace: &mut workspace };
+            train_step(&context, &optimizers[step % 2], &batch, &mut memory);
+            let context = Context { plan: &inference, ..context };
+            evaluate(&context, &batch, &parameters, &mut workspace);
+            predict(
+                &context,
+                &inputs,
+                &parameters,
+                &mut workspace,
+                MatMut::new(&mut outputs[..rows * out_dim], rows, out_dim, out_dim),
+            );
+        }
+    });
+    assert_eq!(calls, 0, "heap calls in {steps} steps of {isa} in {} parts", executor.parts());
+    assert!(parameters.iter().chain(&outputs).all(|x| x.is_finite()));
+}
+
+/// The detector sees one allocation and its release, also on a thread of the team only.
+fn planted_allocations(executor: &dyn Executor) {
+    for guilty in 0..executor.parts() {
+        let calls = heap_calls(|| {
+            executor.run(&|part| {
+                if part == guilty {
+                    drop(std::hint::black_box(vec![part as u8; 100]));
+                }
+            });
+        });
+        assert_eq!(calls, 2, "heap calls of part {guilty}");
+    }
+    let mut vector: Vec<u8> = vec![1; 10];
+    assert_eq!(heap_calls(|| std::hint::black_box(&mut vector).reserve_exact(1000)), 1, "a reallocation");
+    assert_eq!(heap_calls(|| drop(std::hint::black_box(vec![0u64; 1000]))), 2, "zeroed memory and its release");
+    assert_eq!(heap_calls(|| ()), 0, "nothing");
+}
+
+fn main() {
+    let pools = [1, 2, 3].map(|threads| Pool::new(threads).expect("threads"));
+    let [one, two, three] = &pools;
+    // All teams are there before anything is counted and until everything has been: threads that start or end allocate.
+    one.team(|one| two.team(|two| three.team(|three| count_everything([one, two, three]))));
+}
+
+fn count_everything(teams: [&Team; 3]) {
+    let serials = [1, 2, 3].map(Serial::new);
+    for team in teams {
+        team.run(&|_| ());
+    }
+    for executor in teams {
+        planted_allocations(executor);
+    }
+    let isa = Isa::detect();
+    for executor in serials.iter().map(|serial| serial as &dyn Executor).chain(teams.map(|team| team as &dyn Executor)) {
+        all_entries(&SMALL, 1000, isa, executor);
+        all_entries(&FASHION, 12, isa, executor);
+    }
+    for isa in Isa::available() {
+        all_entries(&SMALL, 12, isa, &serials[1]);
+    }
+}

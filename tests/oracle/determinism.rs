@@ -1,0 +1,206 @@
+//! What must not change a bit of a result: parts, threads, instruction sets, where inputs come from, what lies in the workspace and
+//! in padding, and the company of other rows.
+
+use super::{Buffers, Data, Linear, Relu, Softmax, bits, layers, parameters, random, unpadded};
+use selvedge::exec::{Batch, Context, Inputs, Report, evaluate, predict};
+use selvedge::kernels::gather::Scaling;
+use selvedge::kernels::optimizers::{Momentum, MomentumKind, Optimizer};
+use selvedge::kernels::{MatMut, MatRef};
+use selvedge::parallel::{Executor, Pool, Serial};
+use selvedge::plan::{Layer, Plan};
+use selvedge::simd::Isa;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+const PARTS: [usize; 6] = [1, 2, 3, 7, 16, 64];
+const BATCH: usize = 20;
+/// Three whole minibatches and a partial one.
+const ROWS: usize = 3 * BATCH + 7;
+const STEPS: usize = 50;
+
+const OPTIMIZER: Optimizer = Optimizer::Momentum(Momentum { learning_rate: 0.05, momentum: 0.9, kind: MomentumKind::Nesterov });
+
+fn network() -> Vec<Layer> {
+    layers(23, &[(37, Relu), (18, Linear), (7, Softmax)])
+}
+
+/// Where the rows of a minibatch come from.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Rows,
+    /// In rows that are longer than the data, with NaN behind it.
+    PaddedRows,
+    Gathered,
+    Bytes,
+}
+
+/// What a run leaves to vary; the results of all these must be equal.
+#[derive(Clone, Copy, Debug)]
+struct Setting {
+    source: Source,
+    workspace: f32,
+    /// The padding of parameters and of the optimizer's state.
+    padding: f32,
+}
+
+const PLAIN: Setting = Setting { source: Source::Rows, workspace: 0.0, padding: 0.0 };
+
+/// All bits that fifty steps leave behind: parameters, velocities, and the loss and hits of each step.
+fn train(seed: u64, isa: Isa, executor: &dyn Executor, setting: Setting) -> Vec<u32> {
+    let layers = network();
+    let plan = Plan::training(&layers, BATCH, executor.parts());
+    let mut random = random(seed);
+    let data = Data::new(&mut random, ROWS, plan.in_dim(), plan.out_dim());
+    let longer = plan.in_dim() + 5;
+    let mut padded = vec![f32::NAN; ROWS * longer];
+    for (target, row) in padded.chunks_mut(longer).zip(data.values.chunks(plan.in_dim())) {
+        target[..row.len()].copy_from_slice(row);
+    }
+    // In reverse, so that an order that is ignored shows.
+    let order: Vec<u32> = (0..ROWS as u32).rev().collect();
+    let reversed: Vec<f32> = order.iter().flat_map(|&i| data.matrix().row(i as usize)).copied().collect();
+    let padded: Vec<f32> = padded.chunks(longer).rev().flatten().copied().collect();
+    let labels: Vec<u32> = data.labels.iter().rev().copied().collect();
+
+    let mut buffers = Buffers::new(&plan, &OPTIMIZER, parameters(&plan, &mut random, setting.padding));
+    buffers.workspace.fill(setting.workspace);
+    buffers.state.fill(setting.padding);
+    for region in layers.iter().flat_map(|layer| [layer.kernel, layer.bias]) {
+        let mut matrix = region.of_mut(&mut buffers.state);
+        (0..region.rows).for_each(|i| matrix.row_mut(i).fill(0.0));
+    }
+    let context = Context { isa, plan: &plan, executor };
+    let mut reports = Vec::new();
+    for step in 0..STEPS {
+        let first = step * BATCH % (4 * BATCH);
+        let rows = first..(first + BATCH).min(ROWS);
+        let inputs = match setting.source {
+            Source::Rows => Inputs::Rows(MatRef::new(&reversed[first * data.in_dim..], rows.len(), data.in_dim, data.in_dim)),
+            Source::PaddedRows => Inputs::Rows(MatRef::new(&padded[first * longer..], rows.len(), data.in_dim, longer)),
+            Source::Gathered => Inputs::Gathered { rows: data.matrix(), order: &order[rows.clone()] },
+            Source::Bytes => Inputs::Bytes { rows: &data.bytes, order: &order[rows.clone()], scaling: Scaling::UNIT },
+        };
+        let Report { loss_sum, hits } = buffers.step(&context, &OPTIMIZER, &Batch { inputs, labels: &labels[rows] });
+        assert!(loss_sum.is_finite(), "step {step}: loss {loss_sum}");
+        reports.extend([loss_sum.to_bits(), hits as u32]);
+    }
+    reports.extend(bits(&unpadded(&plan, &buffers.parameters)));
+    reports.extend(bits(&unpadded(&plan, &buffers.state)));
+    reports
+}
+
+/// The instruction set whose results `isa` must repeat: all that fuse multiply and add agree, others only with themselves.
+fn model_for(isa: Isa) -> Isa {
+    if isa.fused() { Isa::available().filter(|isa| isa.fused()).last().unwrap_or(isa) } else { isa }
+}
+
+#[test]
+fn parts_and_instruction_sets() {
+    for isa in Isa::available() {
+        let expected = train(1, model_for(isa), &Serial::new(1), PLAIN);
+        for parts in PARTS {
+            assert_eq!(train(1, isa, &Serial::new(parts), PLAIN), expected, "{isa}, {parts} parts");
+        }
+    }
+}
+
+#[test]
+fn threads() {
+    let isa = Isa::detect();
+    let expected = train(2, isa, &Serial::new(1), PLAIN);
+    for threads in PARTS {
+        let found = Pool::new(threads).expect("threads").team(|team| train(2, isa, team, PLAIN));
+        assert_eq!(found, expected, "{threads} threads");
+    }
+}
+
+#[test]
+fn sources_of_inputs() {
+    for isa in Isa::available() {
+        let expected = train(3, isa, &Serial::new(3), PLAIN);
+        for source in [Source::PaddedRows, Source::Gathered, Source::Bytes] {
+            assert_eq!(train(3, isa, &Serial::new(3), Setting { source, ..PLAIN }), expected, "{isa}, {source:?}");
+        }
+    }
+}
+
+#[test]
+fn contents_of_the_workspace_and_of_padding() {
+    // Bytes are gathered, so they leave no part of the workspace unused.
+    let plain = Setting { source: Source::Bytes, ..PLAIN };
+    for isa in Isa::available() {
+        let expected = train(4, isa, &Serial::new(3), plain);
+        for (workspace, padding) in [(f32::NAN, 0.0), (f32::MAX, f32::NAN)] {
+            let setting = Setting { workspace, padding, ..plain };
+            assert_eq!(train(4, isa, &Serial::new(3), setting), expected, "{isa}, {setting:?}");
+        }
+    }
+}
+
+#[test]
+fn seeds_matter() {
+    let hashes = [5, 6, 7].map(|seed| {
+        let mut hasher = DefaultHasher::new();
+        train(seed, Isa::detect(), &Serial::new(2), PLAIN).hash(&mut hasher);
+        hasher.finish()
+    });
+    assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2] && hashes[0] != hashes[2], "{hashes:?}");
+}
+
+/// Fifty steps are enough to learn the labels of a few rows by heart, so the comparisons above are about weights that moved.
+#[test]
+fn training_lowers_the_loss() {
+    let bits = train(8, Isa::detect(), &Serial::new(2), PLAIN);
+    let losses: Vec<f32> = bits[..2 * STEPS].chunks(2).map(|report| f32::from_bits(report[0])).collect();
+    let epoch = |losses: &[f32]| losses.iter().sum::<f32>() / ROWS as f32;
+    let (first, last) = (epoch(&losses[..4]), epoch(&losses[44..48]));
+    assert!(last < 0.8 * first, "mean loss {first} in the first epoch, {last} in the last whole one");
+}
+
+/// Row `i` of a batch comes out as that row alone does, in predictions and in losses, whatever the parts.
+#[test]
+fn rows_do_not_know_each_other() {
+    let layers = network();
+    let mut random = random(9);
+    let alone = Plan::inference(&layers, 1, 1);
+    let parameters = parameters(&alone, &mut random, f32::NAN);
+    let data = Data::new(&mut random, BATCH, alone.in_dim(), alone.out_dim());
+    let row = |i: usize| Inputs::Rows(MatRef::new(data.matrix().row(i), 1, data.in_dim, data.in_dim));
+    for isa in Isa::available() {
+        let mut workspace = vec![f32::NAN; alone.workspace_len()];
+        let context = Context { isa, plan: &alone, executor: &Serial::new(1) };
+        let mut expected = vec![0.0; BATCH * alone.out_dim()];
+        let mut reports = Vec::new();
+        for (i, y) in expected.chunks_mut(alone.out_dim()).enumerate() {
+            predict(&context, &row(i), &parameters, &mut workspace, MatMut::new(y, 1, alone.out_dim(), alone.out_dim()));
+            let batch = Batch { inputs: row(i), labels: &data.labels[i..=i] };
+            reports.push(evaluate(&context, &batch, &parameters, &mut workspace));
+            let sum: f32 = y.iter().sum();
+            assert!((sum - 1.0).abs() < 1e-5, "probabilities of row {i} have the sum {sum}");
+        }
+        for parts in PARTS {
+            for rows in [BATCH, BATCH - 1, 2, 1] {
+                let plan = Plan::inference(&layers, BATCH, parts);
+                let mut workspace = vec![f32::MAX; plan.workspace_len()];
+                let context = Context { isa, plan: &plan, executor: &Serial::new(parts) };
+                // Outputs in longer rows: what lies between them stays.
+                let longer = plan.out_dim() + 3;
+                let mut outputs = vec![-1.0; rows * longer];
+                let inputs = Inputs::Rows(MatRef::new(&data.values, rows, data.in_dim, data.in_dim));
+                predict(&context, &inputs, &parameters, &mut workspace, MatMut::new(&mut outputs, rows, plan.out_dim(), longer));
+                for (i, (found, expected)) in outputs.chunks(longer).zip(expected.chunks(plan.out_dim())).enumerate() {
+                    assert_eq!(bits(&found[..plan.out_dim()]), bits(expected), "{isa}, {parts} parts, row {i} of {rows}");
+                    assert_eq!(found[plan.out_dim()..], [-1.0; 3], "{isa}, {parts} parts: behind row {i} of {rows}");
+                }
+                let batch = Batch { inputs, labels: &data.labels[..rows] };
+                let report = evaluate(&context, &batch, &parameters, &mut workspace);
+                assert_eq!(
+                    report.hits,
+                    reports[..rows].iter().map(|report| report.hits).sum(),
+                    "{isa}, {parts} parts, {rows} rows"
+                );
+                let losses = reports[..rows].iter().map(|report| report.loss_sum);
+                assert_eq!(report.loss_sum, selvedge::kernels::reduce::sum(losses), "{isa}, {parts} parts, {rows} rows");
+            }
+        }
+    }
+}
