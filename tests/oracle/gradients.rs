@@ -88,14 +88,13 @@ fn compare(found: &Network<f64>, truth: &Network<f64>) -> Result<(), String> {
         let size = norm(&truth);
         let error = norm(&found.iter().zip(&truth).map(|(found, truth)| found - truth).collect::<Vec<_>>());
         let allowed = TOLERANCE * size + f64::from(f32::EPSILON) * whole;
-        // Written so that NaN is refused.
-        if !(error <= allowed) {
+        if error.is_nan() || error > allowed {
             return Err(format!("{name}: norm {size:e}, error {error:e}, allowed {allowed:e}"));
         }
         let share = allowed / (truth.len() as f64).sqrt();
         for (i, (found, truth)) in found.iter().zip(&truth).enumerate() {
             let allowed = TOLERANCE * truth.abs() + share;
-            if !((found - truth).abs() <= allowed) {
+            if (found - truth).abs() > allowed {
                 return Err(format!("{name}, element {i}: {truth:e} expected, found {found:e}, allowed {allowed:e}"));
             }
         }
