@@ -84,7 +84,7 @@ impl fmt::Display for ShortText {
 }
 
 /// A network that cannot be planned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum PlanError {
     /// There are no layers.
@@ -107,6 +107,15 @@ pub enum PlanError {
         /// Its number of outputs.
         out_dim: usize,
     },
+    /// A parameter of an activation that is not a finite number of at least 0.
+    Parameter {
+        /// The number of the layer.
+        layer: usize,
+        /// The parameter.
+        name: &'static str,
+        /// Its value.
+        found: f32,
+    },
     /// A softmax that is followed by another layer.
     SoftmaxInside {
         /// The number of the layer.
@@ -123,6 +132,9 @@ impl fmt::Display for PlanError {
             }
             Self::TooLarge { layer, in_dim, out_dim } => {
                 write!(f, "layer {layer}: parameters that fit into memory expected, found {in_dim} x {out_dim}")
+            }
+            Self::Parameter { layer, name, found } => {
+                write!(f, "layer {layer}: {name} of at least 0 expected, found {found}")
             }
             Self::SoftmaxInside { layer } => {
                 write!(f, "layer {layer}: softmax expected on the last layer only, found with layers behind it")

@@ -1,7 +1,6 @@
 //! Forward: from the rows of a minibatch to outputs, predictions and losses.
 
-use super::backward::keep_masked;
-use super::{Batch, Context, Inputs, Report, check};
+use super::{Batch, Context, Inputs, Report, activation, check};
 use crate::kernels::gather::{gather, gather_bytes};
 use crate::kernels::gemm::{Biased, BiasedRelu, gemm};
 use crate::kernels::loss::softmax_cross_entropy;
@@ -38,49 +37,79 @@ pub(super) fn inputs_of_part<'a>(
     region.of(block)
 }
 
-/// One layer without its softmax: `y = activation(x W + b)`, and its mask if there is room for one.
-pub(super) fn layer_forward(isa: Isa, layer: &Layer, parameters: &[f32], x: MatRef<'_>, y: MatMut<'_>, mask: &mut [u16]) {
-    let kernel = layer.kernel.of(parameters);
-    let bias = layer.bias.of(parameters).row(0);
-    match layer.activation {
-        Activation::Relu => gemm(isa, x, kernel, &mut BiasedRelu { bias, c: y, mask }),
-        Activation::Linear | Activation::Softmax => gemm(isa, x, kernel, &mut Biased { bias, c: y }),
+/// Room for what a layer's backward pass wants to know; empty where it wants nothing, and in inference.
+pub(super) struct Kept<'a> {
+    /// Which elements a ReLU kept.
+    mask: &'a mut [u16],
+    /// The weighted sums.
+    sums: &'a mut [f32],
+}
+
+impl<'a> Kept<'a> {
+    /// For layer `i`, out of the masks and sums of a block.
+    fn of_layer(plan: &Plan<'_>, i: usize, rows: usize, masks: &'a mut [u16], sums: &'a mut [f32]) -> Self {
+        match plan.purpose() {
+            Purpose::Training => Self { mask: &mut masks[plan.mask(i, rows)], sums: &mut sums[plan.sums(i, rows).range()] },
+            Purpose::Inference => Self { mask: &mut [], sums: &mut [] },
+        }
     }
 }
 
-/// All layers but the last; returns the input of the last one.
-pub(super) fn hidden_forward<'a>(
+/// One layer without its softmax: `y = activation(x W + b)`.
+fn layer_forward(isa: Isa, layer: &Layer, parameters: &[f32], x: MatRef<'_>, mut y: MatMut<'_>, kept: Kept<'_>) {
+    let kernel = layer.kernel.of(parameters);
+    let bias = layer.bias.of(parameters).row(0);
+    if let Activation::Relu = layer.activation {
+        gemm(isa, x, kernel, &mut BiasedRelu { bias, c: y, mask: kept.mask });
+    } else if kept.sums.is_empty() {
+        gemm(isa, x, kernel, &mut Biased { bias, c: y.reborrow() });
+        activation::forward_in_place(isa, layer.activation, y);
+    } else {
+        let region = Region::new(0, x.rows(), layer.out_dim);
+        gemm(isa, x, kernel, &mut Biased { bias, c: region.of_mut(kept.sums) });
+        activation::forward(isa, layer.activation, region.of(kept.sums), y);
+    }
+}
+
+/// All layers but the last; returns the input of the last one, and where its output belongs.
+fn hidden_forward<'a>(
     isa: Isa,
     plan: &Plan<'_>,
     parameters: &[f32],
     x: MatRef<'a>,
     outputs: &'a mut [f32],
-    masks: &mut [u16],
+    (masks, sums): (&mut [u16], &mut [f32]),
 ) -> (MatRef<'a>, &'a mut [f32]) {
     let rows = x.rows();
     let hidden = plan.layers().len() - 1;
     for (i, layer) in plan.layers()[..hidden].iter().enumerate() {
-        let mask = match plan.purpose() {
-            Purpose::Training => {
-                let (first, len) = plan.mask(i, rows);
-                &mut masks[first..first + len]
-            }
-            Purpose::Inference => &mut [],
-        };
+        let kept = Kept::of_layer(plan, i, rows, masks, sums);
         if i == 0 {
-            layer_forward(isa, layer, parameters, x, plan.output(0, rows).of_mut(outputs), mask);
+            layer_forward(isa, layer, parameters, x, plan.output(i, rows).of_mut(outputs), kept);
         } else {
             let (before, here) = Block::outputs_around(outputs, plan, i, rows);
-            let y = Region { offset: 0, ..plan.output(i, rows) };
-            let x = Region { offset: 0, ..plan.output(i - 1, rows) };
-            layer_forward(isa, layer, parameters, x.of(before), y.of_mut(here), mask);
+            layer_forward(isa, layer, parameters, before, here, kept);
         }
     }
-    if hidden == 0 {
-        return (x, outputs);
+    match hidden {
+        0 => (x, outputs),
+        _ => {
+            let (before, here) = Block::outputs_around(outputs, plan, hidden, rows);
+            (before, here.into_data())
+        }
     }
-    let (before, here) = Block::outputs_around(outputs, plan, hidden, rows);
-    (Region { offset: 0, ..plan.output(hidden - 1, rows) }.of(before), here)
+}
+
+/// All layers, without a softmax at the end: the output of the last one is where the plan says.
+pub(super) fn network_forward(isa: Isa, plan: &Plan<'_>, parameters: &[f32], x: MatRef<'_>, block: &mut Block<'_>) {
+    let rows = x.rows();
+    let last = plan.layers().len() - 1;
+    let kept = (&mut *block.masks, &mut *block.sums);
+    let (x, y) = hidden_forward(isa, plan, parameters, x, block.outputs, kept);
+    let region = plan.output(last, rows);
+    let y = Region { offset: if last == 0 { region.offset } else { 0 }, ..region }.of_mut(y);
+    let kept = Kept::of_layer(plan, last, rows, block.masks, block.sums);
+    layer_forward(isa, &plan.layers()[last], parameters, x, y, kept);
 }
 
 /// The outputs of the network for up to [`Plan::batch`] rows.
@@ -111,13 +140,13 @@ pub fn predict(context: &Context<'_>, inputs: &Inputs<'_>, parameters: &[f32], w
         if rows.is_empty() {
             return;
         }
-        let block = Block::carve(plan, blocks.take(part));
+        let (input, block) = Block::carve(plan, blocks.take(part));
         let count = rows.len();
-        let x = inputs_of_part(isa, inputs, plan.in_dim(), rows, block.input);
-        let (x, _) = hidden_forward(isa, plan, parameters, x, block.outputs, block.masks);
+        let x = inputs_of_part(isa, inputs, plan.in_dim(), rows, input);
+        let (x, _) = hidden_forward(isa, plan, parameters, x, block.outputs, (block.masks, block.sums));
         let mut y = MatMut::new(results.take(part), count, plan.out_dim(), leading_dimension);
         let last = &plan.layers()[plan.layers().len() - 1];
-        layer_forward(isa, last, parameters, x, y.reborrow(), &mut []);
+        layer_forward(isa, last, parameters, x, y.reborrow(), Kept { mask: &mut [], sums: &mut [] });
         if let Activation::Softmax = last.activation {
             softmax_forward(isa, y);
         }
@@ -144,38 +173,15 @@ pub fn evaluate(context: &Context<'_>, batch: &Batch<'_>, parameters: &[f32], wo
         if rows.is_empty() {
             return;
         }
-        let block = Block::carve(plan, blocks.take(part));
+        let (input, mut block) = Block::carve(plan, blocks.take(part));
         let labels = &batch.labels[rows.clone()];
-        let x = inputs_of_part(isa, &batch.inputs, plan.in_dim(), rows, block.input);
-        logits_and_loss(isa, plan, parameters, x, labels, 1.0, (block.outputs, block.masks, block.losses, block.hits));
+        let count = rows.len();
+        let x = inputs_of_part(isa, &batch.inputs, plan.in_dim(), rows, input);
+        network_forward(isa, plan, parameters, x, &mut block);
+        let outputs = plan.output(plan.layers().len() - 1, count).of_mut(block.outputs);
+        *block.hits = softmax_cross_entropy(isa, outputs, labels, 1.0, &mut block.losses[..count]) as f32;
     });
     report(plan, workspace, rows)
-}
-
-/// Forward and loss of one part; the output of the last layer becomes the gradient by its weighted sums.
-pub(super) fn logits_and_loss<'a>(
-    isa: Isa,
-    plan: &Plan<'_>,
-    parameters: &[f32],
-    x: MatRef<'a>,
-    labels: &[u32],
-    scale: f32,
-    (outputs, masks, losses, hits): (&'a mut [f32], &mut [u16], &mut [f32], &mut f32),
-) {
-    let rows = x.rows();
-    let last = plan.layers().len() - 1;
-    let (x, outputs) = hidden_forward(isa, plan, parameters, x, outputs, masks);
-    let mut logits = Region { offset: 0, ..plan.output(last, rows) }.of_mut(outputs);
-    let (first, len) = match plan.purpose() {
-        Purpose::Training => plan.mask(last, rows),
-        Purpose::Inference => (0, 0),
-    };
-    let mask = &mut masks[first..first + len];
-    layer_forward(isa, &plan.layers()[last], parameters, x, logits.reborrow(), mask);
-    *hits = softmax_cross_entropy(isa, logits.reborrow(), labels, scale, &mut losses[..rows]) as f32;
-    if !mask.is_empty() {
-        keep_masked(mask, logits);
-    }
 }
 
 /// Adds up what the parts have left in their blocks.

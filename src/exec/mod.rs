@@ -9,6 +9,7 @@
 //!
 //! Every element is computed by one part in one order, so the number of parts cannot change a bit.
 
+mod activation;
 mod backward;
 mod forward;
 mod step;

@@ -1,7 +1,7 @@
 //! The training step.
 
-use super::backward::gradients_of_part;
-use super::forward::{inputs_of_part, logits_and_loss, report, rows_of_part};
+use super::backward::{gradients_of_part, loss_of_part};
+use super::forward::{inputs_of_part, network_forward, report, rows_of_part};
 use super::{Batch, Context, Inputs, Report, check};
 use crate::kernels::gemm::{RowBlocks, Updated, gemm_transposed};
 use crate::kernels::optimizers::Optimizer;
@@ -47,20 +47,12 @@ fn forward_and_backward(context: &Context<'_>, batch: &Batch<'_>, parameters: &[
         if rows.is_empty() {
             return;
         }
-        let block = Block::carve(plan, blocks.take(part));
+        let (input, mut block) = Block::carve(plan, blocks.take(part));
         let (labels, count) = (&batch.labels[rows.clone()], rows.len());
-        let x = inputs_of_part(isa, &batch.inputs, plan.in_dim(), rows, block.input);
-        logits_and_loss(
-            isa,
-            plan,
-            parameters,
-            x,
-            labels,
-            scale,
-            (&mut *block.outputs, &mut *block.masks, block.losses, block.hits),
-        );
-        let last = plan.output(plan.layers().len() - 1, count).of(block.outputs);
-        gradients_of_part(isa, plan, parameters, last, block.gradients, block.masks, block.scratch);
+        let x = inputs_of_part(isa, &batch.inputs, plan.in_dim(), rows, input);
+        network_forward(isa, plan, parameters, x, &mut block);
+        loss_of_part(isa, plan, labels, scale, &mut block);
+        gradients_of_part(isa, plan, parameters, count, &mut block);
     });
 }
 

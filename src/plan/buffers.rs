@@ -2,6 +2,7 @@
 
 use super::{Plan, Region};
 use crate::kernels::gemm::RowBlocks;
+use crate::kernels::{MatMut, MatRef};
 
 /// A value at the start of a cache line. Buffers need no alignment to be correct, but vectors that straddle cache lines are slow.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,38 +22,41 @@ pub struct Memory<'a> {
 
 /// The rows of one part, for writing.
 pub(crate) struct Block<'a> {
-    pub(crate) input: &'a mut [f32],
     pub(crate) outputs: &'a mut [f32],
     pub(crate) gradients: &'a mut [f32],
     /// How many rows were classified right.
     pub(crate) hits: &'a mut f32,
     pub(crate) losses: &'a mut [f32],
     pub(crate) masks: &'a mut [u16],
+    pub(crate) sums: &'a mut [f32],
     pub(crate) scratch: &'a mut [f32],
 }
 
 impl<'a> Block<'a> {
-    /// Carves a block of [`Plan::block_len`] elements.
-    pub(crate) fn carve(plan: &Plan<'_>, block: &'a mut [f32]) -> Self {
+    /// Carves a block of [`Plan::block_len`] elements into room for the gathered input and everything else.
+    pub(crate) fn carve(plan: &Plan<'_>, block: &'a mut [f32]) -> (&'a mut [f32], Self) {
         let (input, block) = block.split_at_mut(plan.input_len());
         let (outputs, block) = block.split_at_mut(plan.outputs_len());
         let (gradients, block) = block.split_at_mut(plan.gradients_len());
         let (losses, block) = block.split_at_mut(plan.losses_len());
         let (masks, block) = block.split_at_mut(plan.masks_len());
+        let (sums, block) = block.split_at_mut(plan.sums_len());
         let scratch = &mut block[..plan.scratch_len()];
         let (hits, losses) = losses.split_at_mut(crate::simd::LANES);
-        Self { input, outputs, gradients, hits: &mut hits[0], losses, masks: bytemuck::cast_slice_mut(masks), scratch }
+        let masks = bytemuck::cast_slice_mut(masks);
+        (input, Self { outputs, gradients, hits: &mut hits[0], losses, masks, sums, scratch })
     }
 
     /// The output of the layer before `layer`, and room for the output of `layer`.
-    pub(crate) fn outputs_around(outputs: &'a mut [f32], plan: &Plan<'_>, layer: usize, rows: usize) -> (&'a [f32], &'a mut [f32]) {
+    pub(crate) fn outputs_around(outputs: &'a mut [f32], plan: &Plan<'_>, layer: usize, rows: usize) -> (MatRef<'a>, MatMut<'a>) {
         let (before, here) = (plan.output(layer - 1, rows), plan.output(layer, rows));
+        let at_start = |region: Region| Region { offset: 0, ..region };
         if before.offset < here.offset {
             let (low, high) = outputs.split_at_mut(here.offset);
-            (&low[before.range()], &mut high[..here.len()])
+            (before.of(low), at_start(here).of_mut(high))
         } else {
             let (low, high) = outputs.split_at_mut(before.offset);
-            (&high[..before.len()], &mut low[here.range()])
+            (at_start(before).of(high), here.of_mut(low))
         }
     }
 }
@@ -78,7 +82,7 @@ impl<'a> BlockRef<'_, 'a> {
 
     /// The gradient by the weighted sum of a layer.
     pub(crate) fn gradient(&self, layer: usize) -> RowBlocks<'a> {
-        if layer + 1 == self.plan.layers().len() {
+        if layer + 1 == self.plan.layers().len() && self.plan.replaces_last_output() {
             return self.output(layer);
         }
         self.matrix(self.plan.input_len() + self.plan.outputs_len(), self.plan.output(layer, 0))

@@ -9,7 +9,7 @@
 //! | workspace | a block for each part of a run: its rows of everything below | [`Plan::workspace_len`] |
 //!
 //! A block of the workspace for training holds, for the part's rows of the minibatch: the gathered input, the outputs of all layers,
-//! the gradients by their weighted sums (that of the last layer replaces its output), the losses, the ReLU masks, and scratch for
+//! the gradients by their weighted sums (that of the last layer replaces its output), the losses, the ReLU masks, the sums that a derivative needs, and scratch for
 //! transposes. One for inference holds the gathered input, two buffers in which the outputs of the layers take turns, and the
 //! losses. Each part writes to its own block only, so parts share no cache line.
 //!
@@ -35,6 +35,7 @@ pub use spec::{Activation, Dense, Layer, sequential};
 use crate::parallel::MAX_PARTS;
 use crate::simd::{LANES, round_up_to_lanes};
 use core::fmt;
+use core::ops::Range;
 
 /// What a plan is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,9 +179,15 @@ impl<'a> Plan<'a> {
         self.rows_per_part(self.batch)
     }
 
+    /// Whether the gradient by the weighted sums of the last layer takes the place of that layer's output.
+    pub(crate) const fn replaces_last_output(&self) -> bool {
+        matches!(self.last().activation, Activation::Linear | Activation::Softmax)
+    }
+
     /// Elements of the part of the workspace that belongs to one part of a run.
     pub(crate) const fn block_len(&self) -> usize {
-        self.input_len() + self.outputs_len() + self.gradients_len() + self.masks_len() + self.losses_len() + self.scratch_len()
+        let kept = self.masks_len() + self.sums_len();
+        self.input_len() + self.outputs_len() + self.gradients_len() + self.losses_len() + kept + self.scratch_len()
     }
 
     const fn input_len(&self) -> usize {
@@ -194,9 +201,9 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The loss turns the output of the last layer into its gradient, in place, so that one needs no room here.
     const fn gradients_len(&self) -> usize {
         match self.purpose {
+            Purpose::Training if !self.replaces_last_output() => self.outputs_len(),
             Purpose::Training => self.block_rows() * self.last().outputs_before,
             Purpose::Inference => 0,
         }
@@ -208,6 +215,13 @@ impl<'a> Plan<'a> {
             Purpose::Training => {
                 round_up_to_lanes((self.block_rows() * (self.last().words_before + self.last().mask_words())).div_ceil(2))
             }
+            Purpose::Inference => 0,
+        }
+    }
+
+    const fn sums_len(&self) -> usize {
+        match self.purpose {
+            Purpose::Training => self.block_rows() * (self.last().sums_before + self.last().sums_leading_dimension()),
             Purpose::Inference => 0,
         }
     }
@@ -263,9 +277,18 @@ impl<'a> Plan<'a> {
         Region::new(offset, rows, self.layers[layer].out_dim)
     }
 
-    /// Where the mask of a layer lies among the masks of a block: (first word, number of words).
-    pub(crate) const fn mask(&self, layer: usize, rows: usize) -> (usize, usize) {
-        (self.block_rows() * self.layers[layer].words_before, rows * self.layers[layer].mask_words())
+    /// The words of a layer's mask among the masks of a block.
+    pub(crate) const fn mask(&self, layer: usize, rows: usize) -> Range<usize> {
+        let layer = &self.layers[layer];
+        let first = self.block_rows() * layer.words_before;
+        first..first + rows * layer.mask_words()
+    }
+
+    /// Where the weighted sums of a layer lie among those of a block; empty if they are not kept.
+    pub(crate) const fn sums(&self, layer: usize, rows: usize) -> Region {
+        let layer = &self.layers[layer];
+        let offset = self.block_rows() * layer.sums_before;
+        Region::new(offset, if layer.activation.keeps_sums() { rows } else { 0 }, layer.out_dim)
     }
 }
 
@@ -309,14 +332,18 @@ impl fmt::Display for Plan<'_> {
         let gradients = self.input_len() + self.outputs_len();
         let losses = gradients + self.gradients_len();
         if let Purpose::Training = self.purpose {
-            for i in 0..self.layers.len() - 1 {
+            for i in 0..self.layers.len() - usize::from(self.replaces_last_output()) {
                 matrix(f, Some(i), "gradient", gradients, self.output(i, rows))?;
             }
         }
         rest(f, "losses", losses, self.losses_len())?;
         if let Purpose::Training = self.purpose {
             rest(f, "masks", losses + self.losses_len(), self.masks_len())?;
-            rest(f, "transposes", losses + self.losses_len() + self.masks_len(), self.scratch_len())?;
+            let sums = losses + self.losses_len() + self.masks_len();
+            for i in (0..self.layers.len()).filter(|&i| self.layers[i].activation.keeps_sums()) {
+                matrix(f, Some(i), "sums", sums, self.sums(i, rows))?;
+            }
+            rest(f, "transposes", sums + self.sums_len(), self.scratch_len())?;
         }
         Ok(())
     }
