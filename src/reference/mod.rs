@@ -3,7 +3,14 @@
 //! For tests, fuzz targets and benches. A kernel equals its twin bit for bit on every instruction set; where the processor's
 //! multiply-add is not fused, the twin is told so by [`multiply_add`].
 
+pub mod gather;
+pub mod gemm;
+pub mod loss;
 pub mod math;
+pub mod optimizers;
+pub mod reduce;
+pub mod softmax;
+pub mod transpose;
 
 use crate::simd::Isa;
 
