@@ -2,3 +2,7 @@
 
 mod model;
 mod oracle;
+//! The tests of the crate from outside, in one binary.
+
+mod kernels;
+mod support;

@@ -5,7 +5,8 @@
 //! | [`softmax_cross_entropy`] | `losses[i] = ln(sum over k of exp(x[i][k])) - x[i][label]`, `x[i][j] = (softmax(x[i])[j] - (j == label)) * scale` | yes | 3 over a row, in cache |
 //!
 //! The gradient is that of the *negative* log-likelihood, probability minus truth; with `scale = 1 / rows` it is the gradient of the
-//! mean. The largest element is subtracted first, so losses are finite for every finite row.
+//! mean. The largest element is subtracted first, so gradients are finite for every finite row, and so is every loss that is not
+//! itself beyond `f32::MAX`, as that of `-f32::MAX` beside `f32::MAX`; such a loss is infinite.
 
 use super::math;
 use super::matrix::MatMut;

@@ -7,6 +7,14 @@ pub mod activations;
 pub mod dual;
 pub mod math;
 pub mod network;
+pub mod gather;
+pub mod gemm;
+pub mod loss;
+pub mod math;
+pub mod optimizers;
+pub mod reduce;
+pub mod softmax;
+pub mod transpose;
 
 use crate::simd::Isa;
 

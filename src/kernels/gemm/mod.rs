@@ -41,12 +41,12 @@ impl<'a> RowBlocks<'a> {
         let whole = rows / rows_per_block;
         let rest = rows % rows_per_block;
         if whole > 0 {
-            let last = (whole - 1) * block_stride;
+            let last = (whole - 1).saturating_mul(block_stride);
             assert!(last <= data.len(), "{whole} blocks {block_stride} elements apart expected, found {} elements", data.len());
             MatRef::new(&data[last..], rows_per_block, columns, leading_dimension);
         }
         if rest > 0 {
-            let last = whole * block_stride;
+            let last = whole.saturating_mul(block_stride);
             assert!(last <= data.len(), "a block at element {last} expected, found {} elements", data.len());
             MatRef::new(&data[last..], rest, columns, leading_dimension);
         }
@@ -76,6 +76,9 @@ impl<'a> RowBlocks<'a> {
     #[track_caller]
     pub fn row(&self, i: usize) -> &'a [f32] {
         assert!(i < self.rows, "row {i} of a matrix of {} rows", self.rows);
+        if self.columns == 0 {
+            return &[];
+        }
         let start = (i / self.rows_per_block) * self.block_stride + (i % self.rows_per_block) * self.leading_dimension;
         &self.data[start..start + self.columns]
     }

@@ -1,0 +1,13 @@
+//! Every kernel against its twin, at its edges, and refusing what does not fit.
+
+mod gather;
+mod gemm;
+mod gemm_exact;
+mod guard;
+mod isas;
+mod loss;
+mod optimizers;
+mod reduce;
+mod refusals;
+mod softmax;
+mod transpose;

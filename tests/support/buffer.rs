@@ -1,0 +1,67 @@
+//! Where the operands of a kernel lie.
+
+#[cfg(target_os = "linux")]
+use super::guard::{Edge, Guarded};
+use std::ops::{Deref, DerefMut};
+
+/// Where a buffer lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Anywhere.
+    Heap,
+    /// Directly before a page without access.
+    #[cfg(target_os = "linux")]
+    BeforeGuard,
+    /// Directly behind a page without access.
+    #[cfg(target_os = "linux")]
+    BehindGuard,
+}
+
+impl Place {
+    /// The places where a read or write outside of the buffer kills the process.
+    #[cfg(target_os = "linux")]
+    pub(crate) const GUARDED: &[Self] = &[Self::BeforeGuard, Self::BehindGuard];
+    /// The places where a read or write outside of the buffer kills the process: none on this system.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) const GUARDED: &[Self] = &[];
+}
+
+/// A slice at a [`Place`].
+pub(crate) enum Buffer<T: Copy> {
+    Heap(Vec<T>),
+    #[cfg(target_os = "linux")]
+    Guarded(Guarded<T>),
+}
+
+impl<T: Copy> Buffer<T> {
+    pub(crate) fn new(place: Place, elements: Vec<T>) -> Self {
+        match place {
+            Place::Heap => Self::Heap(elements),
+            #[cfg(target_os = "linux")]
+            Place::BeforeGuard => Self::Guarded(Guarded::new(&elements, Edge::End)),
+            #[cfg(target_os = "linux")]
+            Place::BehindGuard => Self::Guarded(Guarded::new(&elements, Edge::Start)),
+        }
+    }
+}
+
+impl<T: Copy> Deref for Buffer<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::Heap(elements) => elements,
+            #[cfg(target_os = "linux")]
+            Self::Guarded(elements) => elements,
+        }
+    }
+}
+
+impl<T: Copy> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        match self {
+            Self::Heap(elements) => elements,
+            #[cfg(target_os = "linux")]
+            Self::Guarded(elements) => elements,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What the tests share: instruction sets, operands with poisoned padding and guarded edges, comparison of bits.
+
+pub(crate) mod bits;
+pub(crate) mod buffer;
+#[cfg(target_os = "linux")]
+pub(crate) mod guard;
+pub(crate) mod isas;
+pub(crate) mod matrix;
+pub(crate) mod numbers;
