@@ -11,7 +11,7 @@
 //! | [`Selu`] | `z > 0 ? scale z : scale alpha (e^z - 1)` | output | `y > 0 ? scale : y + scale alpha` |
 //! | [`Gelu`] | `z Phi(z)` | input | `Phi(z) + z phi(z)` |
 //! | [`GeluTanh`] | `z sigmoid(v)`, `v = sqrt(8 / pi) (z + 0.044715 z^3)` | input | `s + z s (1 - s) v'` |
-//! | [`Swish`] | `z sigmoid(z)` | input | `s (1 + z (1 - s))` |
+//! | [`Swish`] | `z sigmoid(z)` | input | `s + z s (1 - s)` |
 //! | [`Softplus`] | `ln(1 + e^z)` | output | `1 - e^-y` |
 //! | [`Sigmoid`] | `1 / (1 + e^-z)` | output | `y (1 - y)` |
 //! | [`Tanh`] | `tanh z` | output | `(1 - y) (1 + y)` |
@@ -364,15 +364,23 @@ impl Activation for GeluTanh {
     }
     #[inline(always)]
     fn backward<S: Simd>(&self, simd: S, z: S::F32, dy: S::F32) -> S::F32 {
-        let one = simd.splat(1.0);
         let z = math::clamp(simd, z, -Self::FAR, Self::FAR);
         let square = simd.mul(z, z);
         let linear = simd.splat(Self::LINEAR);
-        let s = math::sigmoid(simd, simd.mul(z, simd.mul_add(square, simd.splat(Self::CUBIC), linear)));
+        let v = simd.mul(z, simd.mul_add(square, simd.splat(Self::CUBIC), linear));
         let dv = simd.mul_add(square, simd.splat(3.0 * Self::CUBIC), linear);
-        let slope = simd.mul(s, simd.mul_add(simd.mul(z, dv), simd.sub(one, s), one));
-        simd.mul(slope, dy)
+        simd.mul(sigmoid_product_slope(simd, v, simd.mul(z, dv)), dy)
     }
+}
+
+/// `s + a s (1 - s)` with the sigmoid `s` of `v`: the derivative of `z s` if `a = z v'`. By way of `sigmoid(-|v|)`, so that `1 - s`
+/// does not cancel.
+#[inline(always)]
+fn sigmoid_product_slope<S: Simd>(simd: S, v: S::F32, a: S::F32) -> S::F32 {
+    let smaller = math::sigmoid(simd, simd.sub(simd.zero(), simd.abs(v)));
+    let larger = simd.sub(simd.splat(1.0), smaller);
+    let s = simd.select(simd.lt(v, simd.zero()), smaller, larger);
+    simd.mul_add(simd.mul(smaller, larger), a, s)
 }
 
 /// `z sigmoid(z)`, also called SiLU. Not monotonic: the output does not determine the derivative.
@@ -389,11 +397,8 @@ impl Activation for Swish {
     }
     #[inline(always)]
     fn backward<S: Simd>(&self, simd: S, z: S::F32, dy: S::F32) -> S::F32 {
-        let one = simd.splat(1.0);
         let z = math::clamp(simd, z, math::SIGMOID_LOWEST, -math::SIGMOID_LOWEST);
-        let s = math::sigmoid(simd, z);
-        let slope = simd.mul(s, simd.mul_add(z, simd.sub(one, s), one));
-        simd.mul(slope, dy)
+        simd.mul(sigmoid_product_slope(simd, z, z), dy)
     }
 }
 
@@ -510,4 +515,263 @@ pub fn prelu<S: Simd>(simd: S, alpha: S::F32, z: S::F32, x: S::F32) -> S::F32 {
 #[inline(always)]
 pub fn prelu_alpha_term<S: Simd>(simd: S, z: S::F32, dy: S::F32) -> S::F32 {
     simd.select(simd.lt(simd.zero(), z), simd.zero(), simd.mul(z, dy))
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use crate::reference::activations::{self as twin, Scalar};
+    use crate::reference::math::special_values;
+    use crate::simd::LANES;
+
+    fn same(a: f32, b: f32) -> bool {
+        a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
+    }
+
+    fn normal_cdf(z: f64) -> f64 {
+        0.5 * libm::erfc(-z * core::f64::consts::FRAC_1_SQRT_2)
+    }
+
+    fn sigmoid(z: f64) -> f64 {
+        1.0 / (1.0 + (-z).exp())
+    }
+
+    fn elu(z: f64, scale: f64, alpha: f64) -> f64 {
+        scale * if z > 0.0 { z } else { alpha * z.exp_m1() }
+    }
+
+    /// Runs a generic test function with every activation, its formula in `f64`, and the largest absolute error of its derivative.
+    macro_rules! with_every_activation {
+        ($test:ident) => {
+            $test("heaviside", Heaviside, |z| if z >= 0.0 { 1.0 } else { 0.0 }, 0.0);
+            $test("sign", Sign, |z| if z == 0.0 { z } else { z.signum() }, 0.0);
+            $test("linear", Linear, |z| z, 0.0);
+            $test("relu", Relu, |z| if z > 0.0 { z } else { 0.0 }, 0.0);
+            $test("leaky_relu", LeakyRelu::default(), |z| if z > 0.0 { z } else { f64::from(0.2f32) * z }, 0.0);
+            $test("leaky_relu 3", LeakyRelu::new(3.0), |z| if z > 0.0 { z } else { 3.0 * z }, 0.0);
+            $test("elu", Elu::default(), |z| elu(z, 1.0, 1.0), 2f64.powi(-24));
+            $test("elu 0", Elu::new(0.0), |z| elu(z, 1.0, 0.0), 0.0);
+            $test("elu 1.7", Elu::new(1.7), |z| elu(z, 1.0, f64::from(1.7f32)), 2f64.powi(-22));
+            $test("selu", Selu, |z| elu(z, 1.050_700_987_355_480_5, 1.673_263_242_354_377_2), 2f64.powi(-22));
+            $test("gelu", Gelu, |z| z * normal_cdf(z), 2f64.powi(-22));
+            $test(
+                "gelu tanh",
+                GeluTanh,
+                |z| z * sigmoid((8.0 / core::f64::consts::PI).sqrt() * (z + 0.044715 * z * z * z)),
+                2f64.powi(-22),
+            );
+            $test("swish", Swish, |z| z * sigmoid(z), 2f64.powi(-22));
+            $test("softplus", Softplus, |z| z.max(0.0) + (-z.abs()).exp().ln_1p(), 2f64.powi(-23));
+            $test("sigmoid", Sigmoid, sigmoid, 2f64.powi(-24));
+            $test("tanh", Tanh, f64::tanh, 2f64.powi(-23));
+        };
+    }
+
+    #[test]
+    fn equal_to_the_twin_on_every_isa() {
+        fn test<A: Scalar>(name: &str, activation: A, _: fn(f64) -> f64, _: f64) {
+            let spread = (0..=u32::MAX).step_by(9_000_011).map(f32::from_bits);
+            let at: Vec<f32> = special_values().into_iter().chain(spread).chain((-400..400).map(|i| i as f32 * 0.031)).collect();
+            let mut result = vec![0.0; at.len()];
+            for isa in Isa::available() {
+                forward(isa, activation, &at, &mut result);
+                for (&z, &y) in at.iter().zip(&result) {
+                    let expected = Scalar::forward(&activation, isa, z);
+                    assert!(same(y, expected), "{name} of {z:e} on {isa}: {expected:e} expected, found {y:e}");
+                }
+                for dy in special_values() {
+                    result.fill(dy);
+                    backward_in_place(isa, activation, &at, &mut result);
+                    for (&at, &dz) in at.iter().zip(&result) {
+                        let expected = Scalar::backward(&activation, isa, at, dy);
+                        assert!(
+                            same(dz, expected),
+                            "{name} backward of {dy:e} at {at:e} on {isa}: {expected:e} expected, found {dz:e}"
+                        );
+                    }
+                }
+            }
+        }
+        with_every_activation!(test);
+    }
+
+    #[test]
+    fn every_length_at_every_offset_in_place_or_not() {
+        fn test<A: Scalar>(name: &str, activation: A, _: fn(f64) -> f64, _: f64) {
+            let z: Vec<f32> = (0..60).map(|i| (i as f32 - 25.0) * 0.17).collect();
+            let dy: Vec<f32> = (0..60).map(|i| (i * 7 % 13) as f32 - 6.0).collect();
+            for isa in Isa::available() {
+                for (len, offset) in (0..=2 * LANES + 1).flat_map(|len| [0, 1, 5].map(|offset| (len, offset))) {
+                    let part = offset..offset + len;
+                    let mut all = [vec![-77.0; 60], z.clone(), vec![-77.0; 60], dy.clone()];
+                    let [y, y_in_place, dz, dz_in_place] = &mut all;
+                    forward(isa, activation, &z[part.clone()], &mut y[part.clone()]);
+                    forward_in_place(isa, activation, &mut y_in_place[part.clone()]);
+                    backward(isa, activation, &z[part.clone()], &dy[part.clone()], &mut dz[part.clone()]);
+                    backward_in_place(isa, activation, &z[part.clone()], &mut dz_in_place[part.clone()]);
+                    for i in 0..60 {
+                        let inside = part.contains(&i);
+                        let expected = if inside {
+                            let y = Scalar::forward(&activation, isa, z[i]);
+                            let dz = Scalar::backward(&activation, isa, z[i], dy[i]);
+                            [y, y, dz, dz]
+                        } else {
+                            [-77.0, z[i], -77.0, dy[i]]
+                        };
+                        let found = [all[0][i], all[1][i], all[2][i], all[3][i]];
+                        assert_eq!(found, expected, "{name} on {isa}, length {len}, offset {offset}, element {i}");
+                    }
+                }
+            }
+        }
+        with_every_activation!(test);
+    }
+
+    /// The derivative, taken through the `f32` output where the output is its source, against the central difference of the formula
+    /// in `f64`.
+    #[test]
+    fn derivatives_are_within_their_bounds() {
+        fn test<A: Activation>(name: &str, activation: A, formula: fn(f64) -> f64, bound: f64) {
+            let z: Vec<f32> = (-30_011..30_011).filter(|&i| i != 0).map(|i| i as f32 * 1e-3).collect();
+            for isa in Isa::available() {
+                // Rounded twice, a product and sum may lose another bit.
+                let bound = if isa.fused() { bound } else { 2.0 * bound } + 1e-9;
+                let mut y = vec![0.0; z.len()];
+                forward(isa, activation, &z, &mut y);
+                let at = if A::DERIVATIVE_FROM == Source::Input { &z } else { &y };
+                let mut dz = vec![1.0; z.len()];
+                backward_in_place(isa, activation, at, &mut dz);
+                for (&z, dz) in z.iter().zip(dz) {
+                    let (z, step) = (f64::from(z), 1e-5);
+                    let truth = (formula(z + step) - formula(z - step)) / (2.0 * step);
+                    let error = (f64::from(dz) - truth).abs();
+                    assert!(error <= bound, "{name}' of {z} on {isa}: {truth} expected, found {dz}, error 2^{:.2}", error.log2());
+                }
+            }
+        }
+        with_every_activation!(test);
+    }
+
+    #[test]
+    fn nan_is_never_swallowed() {
+        fn test<A: Activation>(name: &str, activation: A, _: fn(f64) -> f64, _: f64) {
+            // A mask replaces or scales what is not selected, and a constant derivative does not look at its place.
+            let mask = ["relu", "leaky_relu", "leaky_relu 3"].contains(&name);
+            let constant = ["heaviside", "sign", "linear"].contains(&name);
+            for isa in Isa::available() {
+                for nan in [f32::NAN, -f32::NAN, f32::from_bits(0x7f80_0001)] {
+                    let mut y = [nan];
+                    forward_in_place(isa, activation, &mut y);
+                    assert!(y[0].is_nan(), "{name} of NaN on {isa}");
+                    for other in special_values().into_iter().filter(|other| !other.is_nan()) {
+                        let mut dz = [nan];
+                        backward_in_place(isa, activation, &[other], &mut dz);
+                        assert!(dz[0].is_nan() || mask && other <= 0.0, "{name} backward of NaN at {other} on {isa}");
+                        dz = [other];
+                        backward_in_place(isa, activation, &[nan], &mut dz);
+                        let expected = if constant && name != "linear" { 0.0 } else { other };
+                        let kept = (mask || constant) && same(dz[0], expected);
+                        assert!(dz[0].is_nan() || kept, "{name} backward of {other} at NaN on {isa}");
+                    }
+                }
+            }
+        }
+        with_every_activation!(test);
+    }
+
+    #[test]
+    fn limits_are_exact() {
+        let infinity = f32::INFINITY;
+        fn values<A: Activation>(isa: Isa, activation: A) -> [f32; 6] {
+            let mut y = [f32::NEG_INFINITY, -1e30, -0.0, 0.0, 1e30, f32::INFINITY];
+            forward_in_place(isa, activation, &mut y);
+            y
+        }
+        let bits = |values: [f32; 6]| values.map(f32::to_bits);
+        for isa in Isa::available() {
+            let expect = |name: &str, found: [f32; 6], expected: [f32; 6]| {
+                assert_eq!(bits(found), bits(expected), "{name} on {isa}: {expected:?} expected, found {found:?}");
+            };
+            expect("heaviside", values(isa, Heaviside), [0.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
+            expect("sign", values(isa, Sign), [-1.0, -1.0, -0.0, 0.0, 1.0, 1.0]);
+            expect("linear", values(isa, Linear), [-infinity, -1e30, -0.0, 0.0, 1e30, infinity]);
+            expect("relu", values(isa, Relu), [0.0, 0.0, 0.0, 0.0, 1e30, infinity]);
+            expect("leaky_relu", values(isa, LeakyRelu::new(0.5)), [-infinity, -0.5e30, -0.0, 0.0, 1e30, infinity]);
+            expect("elu", values(isa, Elu::new(2.0)), [-2.0, -2.0, -0.0, 0.0, 1e30, infinity]);
+            let (scale, limit) = (Selu::SCALE, -Selu::SCALE_ALPHA);
+            expect("selu", values(isa, Selu), [limit, limit, -0.0, 0.0, scale * 1e30, infinity]);
+            expect("gelu", values(isa, Gelu), [-0.0, -0.0, -0.0, 0.0, 1e30, infinity]);
+            expect("gelu tanh", values(isa, GeluTanh), [-0.0, -0.0, -0.0, 0.0, 1e30, infinity]);
+            expect("swish", values(isa, Swish), [-0.0, -0.0, -0.0, 0.0, 1e30, infinity]);
+            let half = core::f32::consts::LN_2;
+            expect("softplus", values(isa, Softplus), [0.0, 0.0, half, half, 1e30, infinity]);
+            expect("sigmoid", values(isa, Sigmoid), [0.0, 0.0, 0.5, 0.5, 1.0, 1.0]);
+            expect("tanh", values(isa, Tanh), [-1.0, -1.0, -0.0, 0.0, 1.0, 1.0]);
+        }
+    }
+
+    #[test]
+    fn step_functions_cannot_train() {
+        for isa in Isa::available() {
+            let (y, dy) = ([0.0, 1.0, -1.0], [3.0, -4.0, f32::INFINITY]);
+            let mut dz = [9.0; 3];
+            backward(isa, Heaviside, &y, &dy, &mut dz);
+            assert_eq!(dz, [0.0; 3]);
+            backward(isa, Sign, &y, &dy, &mut dz);
+            assert_eq!(dz, [0.0; 3]);
+        }
+    }
+
+    /// The approximation by the hyperbolic tangent, as its documentation states it.
+    #[test]
+    fn gelu_tanh_is_within_its_bounds() {
+        let z: Vec<f32> = (-160_000..160_000).map(|i| i as f32 * 1e-4).collect();
+        let mut y = vec![0.0; z.len()];
+        for isa in Isa::available() {
+            forward(isa, GeluTanh, &z, &mut y);
+            for (&z, &y) in z.iter().zip(&y) {
+                let truth =
+                    f64::from(z) * sigmoid((8.0 / core::f64::consts::PI).sqrt() * (f64::from(z) + 0.044715 * f64::from(z).powi(3)));
+                let error = (f64::from(y) - truth).abs();
+                let bound = if z < 0.0 { 2f64.powi(-23) } else { 4.0 * f64::from(f32::EPSILON) * truth };
+                assert!(error <= bound, "gelu tanh of {z} on {isa}: {truth} expected, found {y}");
+            }
+        }
+    }
+
+    #[test]
+    fn prelu_is_its_twin() {
+        let special = special_values();
+        let alphas = [-0.5, 0.0, 0.25, 2.0, f32::INFINITY, f32::NAN];
+        let row = |f: &dyn Fn(f32) -> f32| special.iter().map(|&x| f(x)).collect::<Vec<f32>>();
+        for isa in Isa::available() {
+            for (&alpha, &dy) in alphas.iter().flat_map(|alpha| special.iter().map(move |dy| (alpha, dy))) {
+                let (alphas, gradients) = (vec![alpha; 40], vec![dy; 40]);
+                let mut found = vec![vec![0.0; 40]; 3];
+                prelu_forward(isa, &alphas, &special, &mut found[0]);
+                prelu_backward(isa, &alphas, &special, &gradients, &mut found[1]);
+                prelu_alpha_terms(isa, &special, &gradients, &mut found[2]);
+                let expected = [
+                    row(&|z| twin::prelu(alpha, z, z)),
+                    row(&|z| twin::prelu(alpha, z, dy)),
+                    row(&|z| twin::prelu_alpha_term(z, dy)),
+                ];
+                for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+                    assert!(same(*found, *expected), "alpha {alpha}, dy {dy} on {isa}: {expected} expected, found {found}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a slope of at least 0 expected, found -0.1")]
+    fn negative_slope_is_refused() {
+        LeakyRelu::new(-0.1);
+    }
+
+    #[test]
+    #[should_panic(expected = "an alpha of at least 0 expected, found NaN")]
+    fn alpha_must_be_a_number() {
+        Elu::new(f32::NAN);
+    }
 }

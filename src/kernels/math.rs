@@ -24,7 +24,8 @@ pub(crate) const EXP2_LOWEST: f32 = -151.0;
 /// From 128 on, `exp2` is infinite.
 pub(crate) const EXP2_HIGHEST: f32 = 129.0;
 /// `2^r = 1 + r P(r)` for `|r| <= 1/2`: minimax of degree 5 for the relative error of `exp2`, `2^-26.2`.
-pub(crate) const EXP2: [f32; 6] = [0.693_147_2, 0.240_225_94, 0.055_503_663, 0.009_625_44, 0.001_338_799_3, 0.000_133_369_3];
+pub(crate) const EXP2: [f32; 6] =
+    [core::f32::consts::LN_2, 0.240_225_94, 0.055_503_663, 0.009_625_44, 0.001_338_799_3, 0.000_133_369_3];
 
 /// Below, `expm1` is -1.
 pub(crate) const EXPM1_LOWEST: f32 = -25.0;
@@ -60,10 +61,20 @@ pub(crate) const SOFTPLUS_HIGHEST: f32 = 104.0;
 pub(crate) const TAIL_HIGHEST: f32 = 15.0;
 /// The twelve leading bits of a mantissa, with sign and exponent: the square of such a number is exact.
 pub(crate) const HEAD_BITS: i32 = 0xffff_f000_u32 as i32;
-/// The tail of the normal distribution times `exp(t^2 / 2)` is `w P(w)` with `w = 1 / (t + 4)` for `0 <= t <= 14.5`: minimax of
-/// degree 9 for the relative error, `2^-26.7`.
-pub(crate) const TAIL: [f32; 10] =
-    [0.398_985_33, 1.592_342_6, 6.098_45, 18.690_702, 85.871_124, 72.579_28, 370.793, 3_660.960_7, -16_915.715, 17_710.914];
+/// The tail of the normal distribution times `(t + 4) exp(t^2 / 2)` is `P(q)` with `q = (t - 4) / (t + 4)` for `0 <= t <= 14.5`:
+/// minimax of degree 9 for the relative error, `2^-25.6`.
+pub(crate) const TAIL: [f32; 10] = [
+    0.755_285_14,
+    -0.607_896_57,
+    0.387_136_25,
+    -0.186_523_77,
+    0.060_411_196,
+    -0.007_522_347_4,
+    -0.003_539_195_5,
+    0.001_555_374_6,
+    0.000_210_115_9,
+    -0.000_109_209_69,
+];
 
 /// `c[0] + c[1] x + c[2] x^2 + ...` by Horner's rule.
 #[inline(always)]
@@ -324,8 +335,13 @@ pub(crate) fn normal_tail<S: Simd>(simd: S, x: S::F32) -> (S::F32, S::F32, S::F3
     let low = simd.mul(simd.mul(simd.add(t, head), simd.sub(t, head)), minus_half);
     let (n, exponent) = round(simd, simd.add(high, low), core::f32::consts::LOG2_E);
     let r = simd.add(simd.mul_add(n, simd.splat(-LN2_HIGH), high), simd.mul_add(n, simd.splat(-LN2_LOW), low));
+    // q = (t - 4) / (t + 4), corrected by its remainder t - 4 (q + 1) - q t.
     let w = simd.div(simd.splat(1.0), simd.add(t, simd.splat(4.0)));
-    (t, exp_of_reduced(simd, r).0, simd.mul(polynomial(simd, w, &TAIL), w), exponent)
+    let q = simd.mul(simd.sub(t, simd.splat(4.0)), w);
+    let remainder = simd.mul_add(simd.add(q, simd.splat(1.0)), simd.splat(-4.0), t);
+    let remainder = simd.mul_add(q, simd.mul(t, simd.splat(-1.0)), remainder);
+    let q = simd.mul_add(remainder, w, q);
+    (t, exp_of_reduced(simd, r).0, simd.mul(polynomial(simd, q, &TAIL), w), exponent)
 }
 
 /// The distribution function of the normal distribution, `(1 + erf(x / sqrt(2))) / 2`.
@@ -383,6 +399,8 @@ mod tests {
 
     type Kernel = fn(Isa, &[f32], &mut [f32]);
     type Twin = fn(Isa, f32) -> f32;
+    /// Arguments with their exact values.
+    type Values = &'static [(f32, f32)];
 
     const FUNCTIONS: [(&str, Kernel, Twin); 9] = [
         ("exp", slices::exp, twin::exp),
@@ -443,65 +461,81 @@ mod tests {
 
     #[test]
     fn limits_are_exact() {
-        let (infinity, nan, tiny) = (f32::INFINITY, f32::NAN, f32::from_bits(1));
-        let table: &[(&str, Kernel, &[(f32, f32)])] = &[
+        const INFINITY: f32 = f32::INFINITY;
+        const NAN: f32 = f32::NAN;
+        const TINY: f32 = f32::from_bits(1);
+        let table: &[(&str, Kernel, Values)] = &[
             (
                 "exp",
                 slices::exp,
-                &[(0.0, 1.0), (-0.0, 1.0), (infinity, infinity), (-infinity, 0.0), (88.72284, infinity), (-103.9, tiny)],
+                &[(0.0, 1.0), (-0.0, 1.0), (INFINITY, INFINITY), (-INFINITY, 0.0), (88.72284, INFINITY), (-103.9, TINY)],
             ),
             (
                 "exp2",
                 slices::exp2,
-                &[(0.0, 1.0), (128.0, infinity), (-149.0, tiny), (-150.0, 0.0), (-infinity, 0.0), (infinity, infinity)],
+                &[(0.0, 1.0), (128.0, INFINITY), (-149.0, TINY), (-150.0, 0.0), (-INFINITY, 0.0), (INFINITY, INFINITY)],
             ),
             (
                 "expm1",
                 slices::expm1,
-                &[(0.0, 0.0), (-0.0, -0.0), (tiny, tiny), (-infinity, -1.0), (infinity, infinity), (-20.0, -1.0)],
+                &[(0.0, 0.0), (-0.0, -0.0), (TINY, TINY), (-INFINITY, -1.0), (INFINITY, INFINITY), (-20.0, -1.0)],
             ),
             (
                 "ln",
                 slices::ln,
                 &[
-                    (0.0, -infinity),
-                    (-0.0, -infinity),
+                    (0.0, -INFINITY),
+                    (-0.0, -INFINITY),
                     (1.0, 0.0),
-                    (infinity, infinity),
-                    (-tiny, nan),
-                    (-infinity, nan),
-                    (tiny, -103.278_93),
+                    (INFINITY, INFINITY),
+                    (-TINY, NAN),
+                    (-INFINITY, NAN),
+                    (TINY, -103.278_93),
                 ],
             ),
             (
                 "log1p",
                 slices::log1p,
                 &[
-                    (-1.0, -infinity),
-                    (-1.0 - f32::EPSILON, nan),
+                    (-1.0, -INFINITY),
+                    (-1.0 - f32::EPSILON, NAN),
                     (-0.0, -0.0),
-                    (tiny, tiny),
-                    (infinity, infinity),
-                    (-infinity, nan),
+                    (TINY, TINY),
+                    (INFINITY, INFINITY),
+                    (-INFINITY, NAN),
                     (f32::MAX, 88.722_84),
                 ],
             ),
-            ("tanh", slices::tanh, &[(0.0, 0.0), (-0.0, -0.0), (tiny, tiny), (infinity, 1.0), (-infinity, -1.0), (10.0, 1.0)]),
-            ("sigmoid", slices::sigmoid, &[(0.0, 0.5), (-0.0, 0.5), (infinity, 1.0), (-infinity, 0.0), (-103.9, tiny)]),
+            ("tanh", slices::tanh, &[(0.0, 0.0), (-0.0, -0.0), (TINY, TINY), (INFINITY, 1.0), (-INFINITY, -1.0), (10.0, 1.0)]),
+            ("sigmoid", slices::sigmoid, &[(0.0, 0.5), (-0.0, 0.5), (INFINITY, 1.0), (-INFINITY, 0.0), (-103.9, TINY)]),
             (
                 "softplus",
                 slices::softplus,
-                &[(infinity, infinity), (-infinity, 0.0), (f32::MAX, f32::MAX), (-103.9, tiny), (0.0, core::f32::consts::LN_2)],
+                &[(INFINITY, INFINITY), (-INFINITY, 0.0), (f32::MAX, f32::MAX), (-103.9, TINY), (0.0, core::f32::consts::LN_2)],
             ),
-            ("normal_cdf", slices::normal_cdf, &[(0.0, 0.5), (-0.0, 0.5), (infinity, 1.0), (-infinity, 0.0)]),
+            ("normal_cdf", slices::normal_cdf, &[(0.0, 0.5), (-0.0, 0.5), (INFINITY, 1.0), (-INFINITY, 0.0)]),
         ];
         for isa in Isa::available() {
             for &(name, kernel, values) in table {
-                for &(x, expected) in values.iter().chain(&[(nan, nan), (-nan, nan), (f32::from_bits(0x7f80_0001), nan)]) {
+                for &(x, expected) in values.iter().chain(&[(NAN, NAN), (-NAN, NAN), (f32::from_bits(0x7f80_0001), NAN)]) {
                     let mut y = [0.0];
                     kernel(isa, &[x], &mut y);
                     assert!(same(y[0], expected), "{name} of {x:e} on {isa}: {expected:e} expected, found {:e}", y[0]);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn tanh_is_odd_bit_for_bit() {
+        let x = arguments(1_000_003);
+        let minus_x: Vec<f32> = x.iter().map(|x| -x).collect();
+        let (mut y, mut of_minus_x) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        for isa in Isa::available() {
+            slices::tanh(isa, &x, &mut y);
+            slices::tanh(isa, &minus_x, &mut of_minus_x);
+            for ((&y, &of_minus_x), &x) in y.iter().zip(&of_minus_x).zip(&x) {
+                assert!(same(-y, of_minus_x), "tanh of {x:e} and its negative on {isa}");
             }
         }
     }

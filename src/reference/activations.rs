@@ -106,10 +106,16 @@ impl Scalar for GeluTanh {
     fn backward(&self, isa: Isa, z: f32, dy: f32) -> f32 {
         let z = math::clamp(z, -Self::FAR, Self::FAR);
         let square = z * z;
-        let s = math::sigmoid(isa, z * multiply_add(isa, square, Self::CUBIC, Self::LINEAR));
+        let v = z * multiply_add(isa, square, Self::CUBIC, Self::LINEAR);
         let dv = multiply_add(isa, square, 3.0 * Self::CUBIC, Self::LINEAR);
-        s * multiply_add(isa, z * dv, 1.0 - s, 1.0) * dy
+        sigmoid_product_slope(isa, v, z * dv) * dy
     }
+}
+
+fn sigmoid_product_slope(isa: Isa, v: f32, a: f32) -> f32 {
+    let smaller = math::sigmoid(isa, -v.abs());
+    let larger = 1.0 - smaller;
+    multiply_add(isa, smaller * larger, a, if v < 0.0 { smaller } else { larger })
 }
 
 impl Scalar for Swish {
@@ -120,8 +126,7 @@ impl Scalar for Swish {
     }
     fn backward(&self, isa: Isa, z: f32, dy: f32) -> f32 {
         let z = math::clamp(z, SIGMOID_LOWEST, -SIGMOID_LOWEST);
-        let s = math::sigmoid(isa, z);
-        s * multiply_add(isa, z, 1.0 - s, 1.0) * dy
+        sigmoid_product_slope(isa, z, z) * dy
     }
 }
 

@@ -210,7 +210,11 @@ pub(crate) fn normal_tail(isa: Isa, x: f32) -> (f32, f32, f32, i32) {
     let (n, exponent) = round(isa, high + low, LOG2_E);
     let r = multiply_add(isa, n, -LN2_HIGH, high) + multiply_add(isa, n, -LN2_LOW, low);
     let w = 1.0 / (t + 4.0);
-    (t, exp_of_reduced(isa, r).0, polynomial(isa, w, &TAIL) * w, exponent)
+    let q = (t - 4.0) * w;
+    let remainder = multiply_add(isa, q + 1.0, -4.0, t);
+    let remainder = multiply_add(isa, q, -t, remainder);
+    let q = multiply_add(isa, remainder, w, q);
+    (t, exp_of_reduced(isa, r).0, polynomial(isa, q, &TAIL) * w, exponent)
 }
 
 /// The distribution function of the normal distribution.
