@@ -1,8 +1,6 @@
 //! The whole crate from outside, in one program.
 
+mod kernels;
 mod model;
 mod oracle;
-//! The tests of the crate from outside, in one binary.
-
-mod kernels;
 mod support;

@@ -5,12 +5,11 @@
 
 pub mod activations;
 pub mod dual;
-pub mod math;
-pub mod network;
 pub mod gather;
 pub mod gemm;
 pub mod loss;
 pub mod math;
+pub mod network;
 pub mod optimizers;
 pub mod reduce;
 pub mod softmax;
