@@ -1,4 +1,39 @@
 //! How: slices in, slices out. No allocation, no threads, no globals, and outside of [`gemm`] no unsafe code.
+//!
+//! | kernel | formula | shapes | in place | writes |
+//! |---|---|---|---|---|
+//! | [`gemm::gemm`] | `C = finish(begin + A B)` | `[m, k] [k, n] -> [m, n]` | as the epilogue says | by epilogue |
+//! | [`gemm::gemm_transposed`] | `C = finish(begin + A^T B)` | `[k, m] [k, n] -> [m, n]` | as the epilogue says | by epilogue |
+//! | epilogue [`gemm::Stored`] | `C` | `[m, n]` | no | replaces |
+//! | epilogue [`gemm::Accumulated`] | `C + A B` | `[m, n]` | yes | adds |
+//! | epilogue [`gemm::Biased`] | `bias + A B` | `[n]`, `[m, n]` | no | replaces |
+//! | epilogue [`gemm::BiasedRelu`] | `relu(bias + A B)` and mask | `[n]`, `[m, n]` | no | replaces |
+//! | epilogue [`gemm::Updated`] | `w = optimizer(w, A B)` | `[m, n]` | yes | updates |
+//! | [`activations::forward`], [`activations::backward`] | `y = f(z)`, `dz = f'(z) dy` | `[n]` | both | replaces |
+//! | [`softmax::softmax_forward`] | `y = exp(x) / sum exp(x)` by rows | `[m, n]` | yes | replaces |
+//! | [`loss::softmax_cross_entropy`] | loss by row, `dx = (softmax(x) - truth) scale` | `[m, n]` | yes | replaces |
+//! | [`optimizers::update`] | `w = optimizer(w, g)` | `[n]` | yes | updates |
+//! | [`reduce::column_sums`] | `y[j] = sum over i of x[i][j]` | `[m, n] -> [n]` | no | replaces |
+//! | [`reduce::column_sums_into`] | `y[j] = op(sum over i of x[i][j], y[j])` | `[m, n] -> [n]` | yes | by op |
+//! | [`reduce::sum`] | `sum over i of x[i]` | `[n]` | no | returns |
+//! | [`reduce::argmax`] | first index of the largest element by row | `[m, n] -> [m]` | no | replaces |
+//! | [`gather::gather`], [`gather::gather_bytes`] | `y[i] = x[order[i]]`, scaled | `[any, n] -> [m, n]` | no | replaces |
+//! | [`transpose::transpose`], [`transpose::transpose_masked`] | `y = x^T`, masked | `[m, n] -> [n, m]` | no | replaces |
+//!
+//! # Names
+//!
+//! `op_forward` and `op_backward`; gradients `dx`, `dw`, `db`; dimensions of layers `batch, in_dim, out_dim`, of matrices `m, n, k`. A kernel that fuses others lists
+//! them in the order in which they run. Shapes travel in [`MatRef`] and [`MatMut`].
+//!
+//! # How to add a kernel
+//!
+//! 1. Write its twin in [`reference`](mod@crate::reference), under the same file name: plain loops in textbook order, with
+//!    `multiply_add` where the kernel is to fuse.
+//! 2. Write its test in `tests/kernels`: bit for bit against the twin, on every instruction set, at every edge, with NaN in all padding and pages without access around the operands. See
+//!    it fail.
+//! 3. Write the kernel: checks of lengths with both numbers on the first lines, then a private struct that implements
+//!    [`SimdOp`](crate::simd::SimdOp) or [`MapOp`](crate::simd::MapOp). No remainder loop, no intrinsic, no unsafe.
+//! 4. Add its row to the table above and to the table of its own file, and a bench.
 
 pub mod activations;
 pub mod gather;

@@ -38,8 +38,9 @@ impl<'a> RowBlocks<'a> {
         block_stride: usize,
     ) -> Self {
         assert!(rows_per_block > 0, "at least 1 row per block expected, found 0");
-        let whole = rows / rows_per_block;
-        let rest = rows % rows_per_block;
+        // Without columns no row reaches anywhere.
+        let reaching = if columns == 0 { 0 } else { rows };
+        let (whole, rest) = (reaching / rows_per_block, reaching % rows_per_block);
         if whole > 0 {
             let last = (whole - 1).saturating_mul(block_stride);
             assert!(last <= data.len(), "{whole} blocks {block_stride} elements apart expected, found {} elements", data.len());
