@@ -44,14 +44,14 @@ fn reduce(isa: Isa, x: f32) -> (f32, i32) {
 }
 
 fn exp_of_reduced(isa: Isa, r: f32) -> (f32, f32) {
-    let slope = multiply_add(isa, polynomial(isa, r, &EXP), r, 1.0);
-    (multiply_add(isa, slope, r, 1.0), slope)
+    let q = polynomial(isa, r, &EXP);
+    (multiply_add(isa, multiply_add(isa, q, r, 1.0), r, 1.0), q)
 }
 
 fn exp_parts(isa: Isa, x: f32) -> (f32, f32, i32) {
     let (r, n) = reduce(isa, x);
-    let (p, slope) = exp_of_reduced(isa, r);
-    (p, multiply_add(isa, slope, r, 1.0 - p), n)
+    let (p, q) = exp_of_reduced(isa, r);
+    (p, multiply_add(isa, q * r, r, r - (p - 1.0)), n)
 }
 
 /// `e^x`
@@ -195,7 +195,7 @@ pub fn softplus(isa: Isa, x: f32) -> f32 {
     let e_low = scale(p_low, n);
     let (k, f) = if e > 0.5 { (1.0, (e - 1.0) * 0.5) } else { (0.0, e) };
     let (log, log_low) = ln_of_parts(isa, k, f);
-    let low = multiply_add(isa, e_low, multiply_add(isa, e, -0.5, 1.0), log_low);
+    let low = multiply_add(isa, e_low, polynomial(isa, e, &LOG1P_DERIVATIVE), log_low);
     let positive = if x > 0.0 { x } else { 0.0 };
     let (larger, smaller) = if positive > log { (positive, log) } else { (log, positive) };
     let high = larger + smaller;
