@@ -52,7 +52,7 @@ impl Epilogue for BiasedRelu<'_> {
         self.c.row_mut(i)[j] = if dropped { 0.0 } else { value };
         if !self.mask.is_empty() {
             let word = &mut self.mask[i * self.bias.len().div_ceil(LANES) + j / LANES];
-            if j % LANES == 0 {
+            if j.is_multiple_of(LANES) {
                 *word = 0;
             }
             *word |= u16::from(!dropped) << (j % LANES);
