@@ -100,9 +100,9 @@ fn products_of_integers_are_exact() {
     sweep(1, 4_000);
 }
 
-/// Some minutes: `cargo test --release --test main -- --ignored --nocapture products_of_integers`.
+/// About a minute: `cargo test --test main -- --ignored --nocapture products_of_integers`.
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "takes about a minute"]
 fn products_of_integers_are_exact_in_a_long_sweep() {
     sweep(2, 400_000);
 }

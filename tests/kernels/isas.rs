@@ -54,7 +54,8 @@ impl MapOp<1, 1> for &Witness {
 fn kernels_run_on_the_instruction_set_that_they_are_given() {
     for isa in isas() {
         let x = Matrix::new(Place::Heap, (30, 30), Layout::padded(0), |_, _| 1.0);
-        let runs: [(&str, &dyn Fn(&Witness)); 4] = [
+        type Run<'a> = (&'a str, &'a dyn Fn(&Witness));
+        let runs: [Run<'_>; 4] = [
             ("gemm", &|mut witness| gemm(isa, x.as_ref(), x.as_ref(), &mut witness)),
             ("gemm_transposed", &|mut witness| gemm_transposed(isa, x.as_blocks(), (0, 30), x.as_blocks(), &mut witness)),
             ("column_sums_into", &|witness| column_sums_into(isa, x.as_blocks(), 0, witness, [&mut [0.0; 30]])),
