@@ -1,0 +1,177 @@
+//! Functions of vectors, rows and matrices: what is limited by memory, or should be.
+
+use super::buffer::{Buffer, byte};
+use super::{Against, Candidate, Runner, id, isas, repeat};
+use selvedge::kernels::gather::{Scaling, gather, gather_bytes};
+use selvedge::kernels::gemm::RowBlocks;
+use selvedge::kernels::loss::softmax_cross_entropy;
+use selvedge::kernels::math;
+use selvedge::kernels::reduce::column_sums;
+use selvedge::kernels::softmax::softmax_forward;
+use selvedge::kernels::transpose::{transpose, transpose_masked};
+use selvedge::plan::Region;
+use selvedge::simd::{Isa, LANES, MapOp, Simd, slice};
+use std::hint::black_box;
+
+/// Elements of a slice: input and output lie in the second level of cache, and in memory beyond the last one.
+const LENGTHS: [usize; 2] = [1 << 16, 1 << 24];
+
+/// Bytes of an element.
+const F32: usize = size_of::<f32>();
+
+pub(super) fn candidates() -> Vec<Candidate> {
+    let mut all = Vec::new();
+    for isa in isas() {
+        for len in LENGTHS {
+            for (name, function) in FUNCTIONS {
+                let against = vec![Against::copy(2 * len * F32, 2 * len * F32)];
+                all.push(Candidate::new(id("elementwise", name, isa, len, 1), against, move || open_function(function, isa, len)));
+            }
+        }
+        for kernel in &KERNELS {
+            for &(m, n) in kernel.shapes {
+                let against = vec![(kernel.against)(isa, m, n)];
+                let id = id("elementwise", kernel.name, isa, format_args!("{m}x{n}"), 1);
+                all.push(Candidate::new(id, against, move || (kernel.open)(isa, m, n)));
+            }
+        }
+    }
+    all
+}
+
+type Function = fn(Isa, &[f32], &mut [f32]);
+
+/// A table of functions `y[i] = f(x[i])`, from their names in `kernels::math`.
+macro_rules! functions {
+    ($($name:ident),+) => {
+        [$({
+            struct Op;
+            impl MapOp<1, 1> for Op {
+                #[inline(always)]
+                fn map<S: Simd>(&self, simd: S, [x]: [S::F32; 1], _: [S::F32; 1]) -> [S::F32; 1] {
+                    [math::$name(simd, x)]
+                }
+            }
+            let function: Function = |isa, x, y| slice::map(isa, Op, [x], [y]);
+            (stringify!($name), function)
+        }),+]
+    };
+}
+
+const FUNCTIONS: [(&str, Function); 2] = functions![exp, ln];
+
+fn open_function(function: Function, isa: Isa, len: usize) -> Runner {
+    let (x, mut y) = (Buffer::new(len, 8.0), Buffer::zeros(len));
+    repeat(move || {
+        function(isa, black_box(x.get()), y.get_mut());
+        black_box(y.get_mut());
+    })
+}
+
+/// A kernel on matrices of `m` rows and `n` columns.
+struct Kernel {
+    name: &'static str,
+    shapes: &'static [(usize, usize)],
+    /// The limit, for an instruction set, `m` and `n`.
+    against: fn(Isa, usize, usize) -> Against,
+    open: fn(Isa, usize, usize) -> Runner,
+}
+
+/// Rows to gather from: as many as Fashion-MNIST has, and for `f32` as many as are larger than any cache.
+const BYTE_ROWS: usize = 60_000;
+const F32_ROWS: usize = 20_000;
+
+static KERNELS: [Kernel; 7] = [
+    Kernel {
+        name: "softmax",
+        shapes: &[(1000, 10), (1000, 100)],
+        against: |_, m, n| Against::copy(m * n * F32, 2 * m * n * F32),
+        open: |isa, m, n| {
+            let (region, mut x) = matrix(m, n);
+            repeat(move || softmax_forward(isa, region.of_mut(black_box(x.get_mut()))))
+        },
+    },
+    Kernel {
+        name: "softmax_cross_entropy",
+        shapes: &[(32, 10), (512, 10), (512, 100)],
+        against: |_, m, n| Against::copy(m * n * F32, 2 * m * n * F32),
+        open: |isa, m, n| {
+            let (region, mut x) = matrix(m, n);
+            let labels: Vec<u32> = (0..m).map(|i| (usize::from(byte(i)) % n) as u32).collect();
+            let mut losses = vec![0.0; m];
+            repeat(move || {
+                black_box(softmax_cross_entropy(isa, region.of_mut(x.get_mut()), black_box(&labels), 1.0, &mut losses));
+            })
+        },
+    },
+    Kernel {
+        name: "transpose",
+        shapes: &[(128, 100), (300, 128), (1024, 1024)],
+        against: |_, m, n| Against::copy(2 * m * n * F32, 2 * m * n * F32),
+        open: |isa, m, n| {
+            let ((from, x), (to, mut y)) = (matrix(m, n), matrix(n, m));
+            repeat(move || transpose(isa, from.of(black_box(x.get())), to.of_mut(y.get_mut())))
+        },
+    },
+    Kernel {
+        name: "transpose_masked",
+        shapes: &[(300, 128)],
+        against: |_, m, n| Against::copy(2 * m * n * F32, 2 * m * n * F32),
+        open: |isa, m, n| {
+            let ((from, x), (to, mut y)) = (matrix(m, n), matrix(n, m));
+            let mask: Vec<u16> = (0..n * m.div_ceil(LANES)).map(|i| u16::from(byte(i)) * 257).collect();
+            repeat(move || transpose_masked(isa, from.of(black_box(x.get())), &mask, to.of_mut(y.get_mut())))
+        },
+    },
+    Kernel {
+        name: "gather_bytes",
+        shapes: &[(32, 784), (512, 784)],
+        // What is read was never in a cache; what is written stays there.
+        against: |_, m, n| Against::copy(BYTE_ROWS * n, m * n * (1 + F32)),
+        open: |isa, m, n| {
+            let x: Vec<u8> = (0..BYTE_ROWS * n).map(byte).collect();
+            let (region, mut y) = matrix(m, n);
+            let mut orders = orders(BYTE_ROWS, m);
+            repeat(move || gather_bytes(isa, black_box(&x), &orders(), Scaling::UNIT, region.of_mut(y.get_mut())))
+        },
+    },
+    Kernel {
+        name: "gather",
+        shapes: &[(32, 784), (512, 784)],
+        against: |_, m, n| Against::copy(F32_ROWS * n * F32, 2 * m * n * F32),
+        open: |_, m, n| {
+            let ((from, x), (to, mut y)) = (matrix(F32_ROWS, n), matrix(m, n));
+            let mut orders = orders(F32_ROWS, m);
+            repeat(move || gather(from.of(black_box(x.get())), &orders(), to.of_mut(y.get_mut())))
+        },
+    },
+    Kernel {
+        name: "column_sums",
+        shapes: &[(32, 300), (512, 300), (512, 10)],
+        against: |isa, m, n| Against::read(isa, m * n * F32),
+        open: |isa, m, n| {
+            let (region, x) = matrix(m, n);
+            let mut y = vec![0.0; n];
+            repeat(move || {
+                column_sums(isa, RowBlocks::from(region.of(black_box(x.get()))), &mut y);
+                black_box(&mut y);
+            })
+        },
+    },
+];
+
+fn matrix(m: usize, n: usize) -> (Region, Buffer) {
+    let region = Region::new(0, m, n);
+    (region, Buffer::new(region.len(), 1.0))
+}
+
+/// One minibatch of `m` of `rows` shuffled rows after the other.
+fn orders(rows: usize, m: usize) -> impl FnMut() -> Vec<u32> {
+    let mut order = vec![0; rows];
+    selvedge::data::shuffle(&mut order, 0, 0);
+    let mut minibatches = 0;
+    move || {
+        minibatches = (minibatches + 1) % (rows / m);
+        order[minibatches * m..][..m].to_vec()
+    }
+}

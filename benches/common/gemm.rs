@@ -1,0 +1,189 @@
+//! The matrix products of training and inference, and the square ones by which libraries are compared.
+//!
+//! Shapes are `m x n x k`: a result of `m` rows and `n` columns, sums over `k`. Leading dimensions are those of a plan.
+
+use super::buffer::Buffer;
+use super::rivals::{Operand, Rival, multiply};
+use super::{Against, Candidate, Runner, id, isas, repeat};
+use selvedge::kernels::gemm::{Biased, BiasedRelu, RowBlocks, Stored, Updated, gemm, gemm_transposed};
+use selvedge::kernels::optimizers::{Momentum, MomentumKind};
+use selvedge::plan::Region;
+use selvedge::simd::{Isa, LANES};
+use std::collections::HashSet;
+use std::fmt;
+use std::hint::black_box;
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Operation {
+    /// `C = relu(bias + A B)` with its mask.
+    ForwardRelu,
+    /// `C = bias + A B`.
+    Forward,
+    /// `C = A B`.
+    Product,
+    /// `W = momentum(W, A^T B)`.
+    GradientMomentum,
+}
+use Operation::{Forward, ForwardRelu, GradientMomentum, Product};
+
+/// What is measured, as (operation, m, n, k), and why.
+const TABLE: [(Operation, usize, usize, usize); 22] = [
+    // The layers of 784-300-100-10 forward: batch 128, the half of it that each of two threads takes, 32, and its half.
+    (ForwardRelu, 128, 300, 784),
+    (ForwardRelu, 64, 300, 784),
+    (ForwardRelu, 32, 300, 784),
+    (ForwardRelu, 16, 300, 784),
+    (ForwardRelu, 128, 100, 300),
+    (ForwardRelu, 32, 100, 300),
+    (ForwardRelu, 16, 100, 300),
+    (Forward, 128, 10, 100),
+    (Forward, 32, 10, 100),
+    // Their weight gradients at batch 128 and 32.
+    (GradientMomentum, 784, 300, 128),
+    (GradientMomentum, 784, 300, 32),
+    (GradientMomentum, 300, 100, 128),
+    (GradientMomentum, 300, 100, 32),
+    (GradientMomentum, 100, 10, 128),
+    // The input gradient of the second layer at batch 128.
+    (Product, 300, 128, 100),
+    // Beyond one cache after the other.
+    (Product, 512, 512, 512),
+    (Product, 1024, 1024, 1024),
+    (Product, 2048, 2048, 2048),
+    // Wide and short, tall and narrow.
+    (Product, 4, 4096, 256),
+    (Product, 16, 2048, 512),
+    (Product, 4096, 16, 256),
+    (Product, 1000, 300, 784),
+];
+
+/// Multiply-adds beyond which the portable instruction set is not measured: it would take longer than all others together.
+const PORTABLE_LIMIT: usize = 512 * 512 * 512;
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Shape {
+    m: usize,
+    n: usize,
+    k: usize,
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}x{}", self.m, self.n, self.k)
+    }
+}
+
+impl Operation {
+    fn name(self) -> &'static str {
+        match self {
+            ForwardRelu => "forward_relu",
+            Forward => "forward",
+            Product => "product",
+            GradientMomentum => "gradient_momentum",
+        }
+    }
+}
+
+pub(super) fn candidates() -> Vec<Candidate> {
+    let mut all = Vec::new();
+    let mut rivals = HashSet::new();
+    for (operation, m, n, k) in TABLE {
+        let shape = Shape { m, n, k };
+        let operations = 2 * m * n * k;
+        let transposed = operation == GradientMomentum;
+        for isa in isas() {
+            if isa == Isa::PORTABLE && m * n * k > PORTABLE_LIMIT {
+                continue;
+            }
+            let mut against = vec![Against::peak(isa, 1, operations)];
+            // The rivals choose their instructions themselves: they take the best.
+            if isa == Isa::detect() {
+                against.extend(Rival::ALL.map(|rival| Against::other(rival.name(), rival_id(rival, transposed, shape))));
+            }
+            let id = id("gemm", operation.name(), isa, shape, 1);
+            all.push(Candidate::new(id, against, move || open(operation, isa, shape)));
+        }
+        if rivals.insert((transposed, shape)) {
+            all.extend(Rival::ALL.map(|rival| Candidate {
+                rival: true,
+                ..Candidate::new(rival_id(rival, transposed, shape), vec![Against::peak(Isa::detect(), 1, operations)], move || {
+                    open_rival(rival, transposed, shape)
+                })
+            }));
+        }
+    }
+    all
+}
+
+fn rival_id(rival: Rival, transposed: bool, shape: Shape) -> String {
+    let operation = if transposed { format!("{}_transposed", rival.name()) } else { rival.name().to_owned() };
+    id("gemm", &operation, "own", shape, 1)
+}
+
+/// The operands, in the leading dimensions of a plan.
+struct Operands {
+    a: Buffer,
+    b: Buffer,
+    c: Buffer,
+    a_region: Region,
+    b_region: Region,
+    c_region: Region,
+}
+
+impl Operands {
+    fn new(transposed: bool, Shape { m, n, k }: Shape) -> Self {
+        let a_region = if transposed { Region::new(0, k, m) } else { Region::new(0, m, k) };
+        let (b_region, c_region) = (Region::new(0, k, n), Region::new(0, m, n));
+        Self {
+            a: Buffer::new(a_region.len(), 1.0),
+            b: Buffer::new(b_region.len(), 1.0),
+            c: Buffer::zeros(c_region.len()),
+            a_region,
+            b_region,
+            c_region,
+        }
+    }
+}
+
+fn open(operation: Operation, isa: Isa, shape: Shape) -> Runner {
+    let Operands { a, b, mut c, a_region, b_region, c_region } = Operands::new(operation == GradientMomentum, shape);
+    let bias = Buffer::new(shape.n, 1.0);
+    match operation {
+        ForwardRelu => {
+            let mut mask = vec![0; shape.m * shape.n.div_ceil(LANES)];
+            repeat(move || {
+                let (a, b) = (a_region.of(black_box(a.get())), b_region.of(black_box(b.get())));
+                gemm(isa, a, b, &mut BiasedRelu { bias: bias.get(), c: c_region.of_mut(c.get_mut()), mask: &mut mask });
+            })
+        }
+        Forward => repeat(move || {
+            let (a, b) = (a_region.of(black_box(a.get())), b_region.of(black_box(b.get())));
+            gemm(isa, a, b, &mut Biased { bias: bias.get(), c: c_region.of_mut(c.get_mut()) });
+        }),
+        Product => repeat(move || {
+            let (a, b) = (a_region.of(black_box(a.get())), b_region.of(black_box(b.get())));
+            gemm(isa, a, b, &mut Stored { c: c_region.of_mut(c.get_mut()) });
+        }),
+        GradientMomentum => {
+            // So small a rate that no number of repetitions leads the weights anywhere.
+            let rule = Momentum { learning_rate: 1e-9, momentum: 0.9, kind: MomentumKind::Classic };
+            let mut velocity = Buffer::zeros(c_region.len());
+            let leading_dimension = c_region.leading_dimension;
+            repeat(move || {
+                let (a, b) = (a_region.of(black_box(a.get())), b_region.of(black_box(b.get())));
+                let parameters = [c.get_mut(), velocity.get_mut()];
+                let epilogue = &mut Updated { rule, parameters, leading_dimension };
+                gemm_transposed(isa, RowBlocks::from(a), (0, shape.m), RowBlocks::from(b), epilogue);
+            })
+        }
+    }
+}
+
+/// The same product on the same data, without what selvedge does in its epilogue.
+fn open_rival(rival: Rival, transposed: bool, shape: Shape) -> Runner {
+    let Operands { a, b, mut c, a_region, b_region, c_region } = Operands::new(transposed, shape);
+    repeat(move || {
+        let (a, b) = (Operand::new(a_region.of(black_box(a.get()))), Operand::new(b_region.of(black_box(b.get()))));
+        multiply(rival, if transposed { a.transposed() } else { a }, b, c_region.of_mut(c.get_mut()));
+    })
+}

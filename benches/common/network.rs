@@ -1,0 +1,236 @@
+//! Whole networks: a training step, an epoch, predictions.
+
+use super::buffer::{Buffer, byte};
+use super::{Against, Candidate, Runner, id, isas, repeat, threads, timed};
+use selvedge::data::{Batches, shuffle};
+use selvedge::exec::{Batch, Context, Inputs, predict, train_step};
+use selvedge::kernels::gather::Scaling;
+use selvedge::kernels::optimizers::{Momentum, MomentumKind, Optimizer};
+use selvedge::parallel::{Executor, Pool, Serial};
+use selvedge::plan::{Activation, Dense, Layer, Memory, Plan, Region, sequential};
+use selvedge::simd::Isa;
+use std::hint::black_box;
+
+/// 784-300-100-10, as in the example on Fashion-MNIST.
+static CLASSIFIER: [Layer; 3] =
+    sequential(784, [Dense::new(300, Activation::Relu), Dense::new(100, Activation::Relu), Dense::new(10, Activation::Softmax)]);
+
+/// 6-64-8-4: so small that calls and checks could cost more than the arithmetic.
+static TINY: [Layer; 3] =
+    sequential(6, [Dense::new(64, Activation::Relu), Dense::new(8, Activation::Relu), Dense::new(4, Activation::Linear)]);
+
+/// Rows of an epoch, as many as Fashion-MNIST has.
+const ROWS: usize = 60_000;
+
+const OPTIMIZER: Optimizer = Optimizer::Momentum(Momentum { learning_rate: 1e-3, momentum: 0.9, kind: MomentumKind::Classic });
+
+/// The name of the comparison of two threads with one.
+const ONE_THREAD: &str = "one thread";
+
+pub(super) fn candidates() -> Vec<Candidate> {
+    let isas = isas();
+    let mut all = Vec::new();
+    for &isa in &isas {
+        for threads in threads() {
+            for batch in [32, 128, 512] {
+                all.push(training("train_step", isa, batch, threads, 1, open_train_step));
+            }
+        }
+    }
+    // Seconds each, so the best instruction set has to do.
+    for &isa in &isas[..1] {
+        for threads in threads() {
+            for batch in [32, 128, 512] {
+                all.push(training("epoch", isa, batch, threads, ROWS.div_ceil(batch), open_epoch));
+            }
+        }
+    }
+    for &isa in &isas {
+        for threads in threads() {
+            for batch in [1, 32, 1000] {
+                // A row or two are not worth a second thread.
+                if threads == 1 || batch == 1000 {
+                    all.push(inference(isa, batch, threads));
+                }
+            }
+        }
+        let against =
+            vec![Against::peak(isa, 1, Plan::inference(&TINY, 1, 1).operations_per_row()), Against::other("loop", loop_id())];
+        all.push(Candidate::new(id("inference", "predict", isa, "6-64-8-4x1", 1), against, move || open_predict(&TINY, isa, 1, 1)));
+    }
+    let operations = Plan::inference(&TINY, 1, 1).operations_per_row();
+    let against = vec![Against::peak(Isa::PORTABLE, 1, operations)];
+    all.push(Candidate { rival: true, ..Candidate::new(loop_id(), against, open_loop) });
+    all
+}
+
+fn training(group: &str, isa: Isa, batch: usize, threads: usize, steps: usize, open: fn(Isa, usize, usize) -> Runner) -> Candidate {
+    let id = |threads| id(group, "momentum", isa, format_args!("784-300-100-10x{batch}"), threads);
+    let rows = if steps == 1 { batch } else { ROWS };
+    let operations = rows * Plan::training(&CLASSIFIER, batch, threads).operations_per_row();
+    let mut against = vec![Against::peak(isa, threads, operations)];
+    if threads > 1 {
+        against.push(Against::other(ONE_THREAD, id(1)));
+    }
+    Candidate::new(id(threads), against, move || open(isa, batch, threads))
+}
+
+fn inference(isa: Isa, batch: usize, threads: usize) -> Candidate {
+    let id = |threads| id("inference", "predict", isa, format_args!("784-300-100-10x{batch}"), threads);
+    let plan = Plan::inference(&CLASSIFIER, batch, threads);
+    let mut against = vec![match batch {
+        // Every weight is used once, so the limit is how fast they can be read.
+        1 => Against::read(isa, plan.parameters_len() * size_of::<f32>()),
+        _ => Against::peak(isa, threads, batch * plan.operations_per_row()),
+    }];
+    if threads > 1 {
+        against.push(Against::other(ONE_THREAD, id(1)));
+    }
+    Candidate::new(id(threads), against, move || open_predict(&CLASSIFIER, isa, batch, threads))
+}
+
+/// A network in training, and who trains it.
+struct Training {
+    isa: Isa,
+    plan: Plan<'static>,
+    parameters: Buffer,
+    state: Buffer,
+    workspace: Buffer,
+}
+
+impl Training {
+    fn new(isa: Isa, batch: usize, threads: usize) -> Self {
+        let plan = Plan::training(&CLASSIFIER, batch, threads);
+        Self {
+            isa,
+            plan,
+            parameters: parameters(&plan),
+            state: Buffer::zeros(plan.state_len(OPTIMIZER.numbers_per_parameter())),
+            workspace: Buffer::zeros(plan.workspace_len()),
+        }
+    }
+
+    fn step(&mut self, executor: &dyn Executor, batch: &Batch<'_>) {
+        let context = Context { isa: self.isa, plan: &self.plan, executor };
+        let mut memory =
+            Memory { parameters: self.parameters.get_mut(), state: self.state.get_mut(), workspace: self.workspace.get_mut() };
+        black_box(train_step(&context, &OPTIMIZER, black_box(batch), &mut memory));
+    }
+}
+
+/// Weights of a magnitude that keeps activations and losses ordinary numbers.
+fn parameters(plan: &Plan<'_>) -> Buffer {
+    Buffer::new(plan.parameters_len(), 0.05)
+}
+
+fn labels(rows: usize) -> Vec<u32> {
+    (0..rows).map(|i| u32::from(byte(i)) % 10).collect()
+}
+
+/// The calling thread alone, or with the others of a pool.
+enum Workers {
+    Serial,
+    Pool(Pool),
+}
+
+impl Workers {
+    fn new(threads: usize) -> Self {
+        if threads == 1 { Self::Serial } else { Self::Pool(Pool::new(threads).expect("threads")) }
+    }
+
+    fn enter<R>(&self, body: impl FnOnce(&dyn Executor) -> R) -> R {
+        match self {
+            Self::Serial => body(&Serial::new(1)),
+            Self::Pool(pool) => pool.team(|team| body(team)),
+        }
+    }
+}
+
+/// A step on a minibatch that lies where it is used.
+fn open_train_step(isa: Isa, batch: usize, threads: usize) -> Runner {
+    let mut training = Training::new(isa, batch, threads);
+    let region = Region::new(0, batch, 784);
+    let (x, labels, workers) = (Buffer::new(region.len(), 1.0), labels(batch), Workers::new(threads));
+    Box::new(move |n| {
+        let batch = Batch { inputs: Inputs::Rows(region.of(x.get())), labels: &labels };
+        workers.enter(|executor| {
+            // Wakes the team.
+            training.step(executor, &batch);
+            timed(n, || training.step(executor, &batch))
+        })
+    })
+}
+
+/// Everything that an epoch does: shuffle, gather and convert the bytes, step.
+fn open_epoch(isa: Isa, batch: usize, threads: usize) -> Runner {
+    let mut training = Training::new(isa, batch, threads);
+    let pixels: Vec<u8> = (0..ROWS * 784).map(byte).collect();
+    let (labels, workers) = (labels(ROWS), Workers::new(threads));
+    let (mut order, mut epochs, mut batch_labels) = (vec![0; ROWS], 0, Vec::with_capacity(batch));
+    Box::new(move |n| {
+        workers.enter(|executor| {
+            timed(n, || {
+                shuffle(&mut order, 42, epochs);
+                epochs += 1;
+                for range in Batches::new(ROWS, batch).expect("a batch size") {
+                    let order = &order[range];
+                    batch_labels.clear();
+                    batch_labels.extend(order.iter().map(|&row| labels[row as usize]));
+                    let inputs = Inputs::Bytes { rows: &pixels, order, scaling: Scaling::UNIT };
+                    training.step(executor, &Batch { inputs, labels: &batch_labels });
+                }
+            })
+        })
+    })
+}
+
+fn open_predict(layers: &'static [Layer], isa: Isa, batch: usize, threads: usize) -> Runner {
+    let plan = Plan::inference(layers, batch, threads);
+    let (parameters, mut workspace) = (parameters(&plan), Buffer::zeros(plan.workspace_len()));
+    let (x_region, y_region) = (Region::new(0, batch, plan.in_dim()), Region::new(0, batch, plan.out_dim()));
+    let (x, mut y, workers) = (Buffer::new(x_region.len(), 1.0), Buffer::zeros(y_region.len()), Workers::new(threads));
+    Box::new(move |n| {
+        workers.enter(|executor| {
+            let context = Context { isa, plan: &plan, executor };
+            let mut predict = || {
+                let inputs = Inputs::Rows(x_region.of(black_box(x.get())));
+                predict(&context, &inputs, parameters.get(), workspace.get_mut(), y_region.of_mut(y.get_mut()));
+                black_box(y.get());
+            };
+            // Wakes the team.
+            predict();
+            timed(n, predict)
+        })
+    })
+}
+
+fn loop_id() -> String {
+    id("inference", "loop", "compiler", "6-64-8-4x1", 1)
+}
+
+/// The tiny network as a careful programmer would write it for one purpose: fixed sizes, weights by rows so that the compiler can
+/// use vectors, nothing checked.
+fn open_loop() -> Runner {
+    fn layer<const IN: usize, const OUT: usize>(x: &[f32; IN], w: &[[f32; OUT]; IN], b: &[f32; OUT]) -> [f32; OUT] {
+        let mut z = *b;
+        for (x, w) in x.iter().zip(w) {
+            for (z, w) in z.iter_mut().zip(w) {
+                *z += x * w;
+            }
+        }
+        z
+    }
+    fn relu<const N: usize>(z: [f32; N]) -> [f32; N] {
+        z.map(|z| z.max(0.0))
+    }
+    fn weights<const IN: usize, const OUT: usize>() -> Box<[[f32; OUT]; IN]> {
+        Box::new(std::array::from_fn(|i| std::array::from_fn(|j| (f32::from(byte(i * OUT + j)) / 127.5 - 1.0) * 0.05)))
+    }
+    let (x, w1, w2, w3) = ([0.5; 6], weights::<6, 64>(), weights::<64, 8>(), weights::<8, 4>());
+    let (b1, b2, b3) = ([0.1; 64], [0.1; 8], [0.1; 4]);
+    repeat(move || {
+        let y = relu(layer(black_box(&x), black_box(&w1), &b1));
+        let y = relu(layer(&y, black_box(&w2), &b2));
+        black_box(layer(&y, black_box(&w3), &b3));
+    })
+}
