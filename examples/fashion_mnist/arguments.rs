@@ -57,10 +57,6 @@ pub(crate) struct Arguments {
     /// Write the results as a line of JSON to a file, or with - as the last line of standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-
-    /// Use only the first N training rows, those for validation included: for quick tests
-    #[arg(long, value_name = "N", hide = true, value_parser = whole(1, u32::MAX))]
-    pub(crate) rows: Option<usize>,
 }
 
 const AFTER_HELP: &str = "\

@@ -53,7 +53,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     // The data: rows for training and validation, and others that nothing but the final test looks at.
     let (data, source) = fashion_mnist::load_or_synthesize(arguments.data.as_deref(), &mut download_bar())?;
     writeln!(out, "data: {source}")?;
-    let (training, validation) = hold_out(data.train, arguments);
+    let (training, validation) = hold_out(&data.train, arguments.validation_rows);
     let test = data.test;
 
     // The network.
@@ -156,12 +156,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 /// The rows for training and the last ones, for validation.
-fn hold_out(mut rows: Dataset, arguments: &Arguments) -> (Dataset, Dataset) {
-    if let Some(limit) = arguments.rows {
-        rows = rows.take(limit);
-    }
-    let Some(training) = rows.len().checked_sub(arguments.validation_rows).filter(|&training| training > 0) else {
-        let message = format!("--validation-rows {} leaves none of {} rows to train on", arguments.validation_rows, rows.len());
+fn hold_out(rows: &Dataset, validation_rows: usize) -> (Dataset, Dataset) {
+    let Some(training) = rows.len().checked_sub(validation_rows).filter(|&training| training > 0) else {
+        let message = format!("--validation-rows {validation_rows} leaves none of {} rows to train on", rows.len());
         Arguments::command().error(ErrorKind::ValueValidation, message).exit()
     };
     let order: Vec<u32> = (0..rows.len() as u32).collect();
