@@ -12,6 +12,8 @@ pub mod metrics;
 #[allow(clippy::module_inception, reason = "the model is what this module is named after")]
 mod model;
 pub mod optimizers;
+#[cfg(feature = "progress")]
+mod progress;
 pub mod schedules;
 mod sequential;
 mod summary;
@@ -23,6 +25,8 @@ pub use history::{Epoch, Evaluation, History};
 pub use layers::{Activation, Dense, Flatten, Layer};
 pub use model::{Compile, Fit, Model, Predictions};
 pub use optimizers::{Optimizer, Sgd};
+#[cfg(feature = "progress")]
+pub use progress::ProgressBar;
 pub use sequential::Sequential;
 pub use summary::Summary;
 

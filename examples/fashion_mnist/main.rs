@@ -1,0 +1,187 @@
+//! Trains 784-300-100-10 on Fashion-MNIST, from the files to the pictures.
+//!
+//! ```sh
+//! cargo run --release --example fashion_mnist
+//! cargo run --release --example fashion_mnist -- --help
+//! ```
+//!
+//! Read `run` below from top to bottom; the other files answer one question each:
+//!
+//! | file | question |
+//! |---|---|
+//! | `arguments.rs` | What can be asked for? |
+//! | `terminal.rs` | What is seen while waiting? |
+//! | `pictures.rs` | How is the outcome drawn? |
+//! | `results.rs` | How is it measured? |
+
+mod arguments;
+mod pictures;
+mod results;
+mod terminal;
+
+use arguments::Arguments;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use results::{Results, Speed, fma_peak_gflops, weights_hash};
+use selvedge::data::Dataset;
+use selvedge::data::fashion_mnist::{self, CLASS_NAMES, Source};
+use selvedge::model::{Activation, Compile, ConfusionMatrix, Dense, Fit, Flatten, ProgressBar, Sequential, Sgd};
+use selvedge::simd::Isa;
+use std::error::Error;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use terminal::{EpochLines, Figures, download_bar};
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // If even this cannot be written, the exit code must do.
+            let _ = writeln!(io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let mut out = io::stdout();
+    // Better now than after training.
+    check_outputs(arguments)?;
+
+    // The data: rows for training and validation, and others that nothing but the final test looks at.
+    let (data, source) = fashion_mnist::load_or_synthesize(arguments.data.as_deref(), &mut download_bar())?;
+    writeln!(out, "data: {source}")?;
+    let (training, validation) = hold_out(&data.train, arguments.validation_rows);
+    let test = data.test;
+
+    // The network.
+    let network = Sequential::new(&[28, 28])
+        .add(Flatten)
+        .add(Dense::new(300).activation(Activation::Relu))
+        .add(Dense::new(100).activation(Activation::Relu))
+        .add(Dense::new(10).activation(Activation::Softmax));
+    let Arguments { epochs, batch_size, seed, learning_rate, momentum, .. } = *arguments;
+    let mut settings = Compile::new(Sgd { learning_rate, momentum, nesterov: false }).seed(seed);
+    settings = settings.isa(arguments.isa.unwrap_or_else(Isa::detect));
+    if let Some(threads) = arguments.threads {
+        settings = settings.threads(threads);
+    }
+    let mut model = network.compile(settings)?;
+    let (isa, threads) = (model.isa(), model.threads());
+    writeln!(out, "{}", model.summary())?;
+
+    // Training.
+    writeln!(
+        out,
+        "training on {} rows, {} for validation; minibatches of {batch_size}, learning rate {learning_rate}, momentum {momentum}, seed {seed}; \
+         {isa}, threads: {threads}",
+        training.len(),
+        validation.len(),
+    )?;
+    let mut fit = Fit::new().epochs(epochs).batch_size(batch_size);
+    if !validation.is_empty() {
+        fit = fit.validation_data(&validation);
+    }
+    let peak_before = fma_peak_gflops(isa, threads)?;
+    let history = model.fit(&training, &fit, &mut [&mut ProgressBar::new().transient(), &mut EpochLines::default()])?;
+    let peak_after = fma_peak_gflops(isa, threads)?;
+
+    // How fast? Other programs can only hide the limit of the machine, so the higher figure is nearer to it.
+    let epoch_seconds: Vec<f64> = history.epochs.iter().map(|epoch| epoch.seconds).collect();
+    let operations = model.training_plan(1).operations_per_row() * training.len();
+    let speed = Speed::new(operations as f64, &epoch_seconds, peak_before.max(peak_after));
+    writeln!(
+        out,
+        "speed of the median epoch: {:.0} GFLOP/s, {:.0} % of the {:.0} that {threads} thread(s) reach in registers",
+        speed.gflops,
+        100.0 * speed.share_of_peak,
+        speed.fma_peak_gflops,
+    )?;
+
+    // How good? The garments of the test, seen for the first time.
+    let evaluation = model.evaluate(&test)?;
+    let predictions = model.predict(&test)?;
+    let predicted: Vec<usize> = predictions.classes().into_iter().map(|class| class as usize).collect();
+    let matrix = ConfusionMatrix::from_labels(CLASS_NAMES.len(), test.labels(), &predicted)?;
+    writeln!(out, "test: {}\n", Figures(evaluation))?;
+    writeln!(out, "{}", matrix.table_with_names(&CLASS_NAMES)?)?;
+    writeln!(out, "{}", matrix.report_with_names(&CLASS_NAMES)?)?;
+
+    if !arguments.no_pictures {
+        let path = |name| arguments.output.join(name);
+        pictures::draw_learning_curves(&path("learning_curves.png"), &history)?;
+        pictures::draw_confusion_matrix(&path("confusion_matrix.png"), &matrix)?;
+        let mistakes = pictures::draw_mistakes(&path("misclassified.png"), &test, &predictions)?;
+        writeln!(out, "pictures in {}: learning_curves.png, confusion_matrix.png", arguments.output.display())?;
+        match mistakes {
+            0 => writeln!(out, "no picture of mistakes: there are none")?,
+            _ => writeln!(out, "and misclassified.png, the {mistakes} mistakes that the model was surest of")?,
+        }
+    }
+
+    if let Some(json) = &arguments.json {
+        let last = history.epochs.last().and_then(|epoch| epoch.validation);
+        let results = Results {
+            data: if let Source::Synthetic { .. } = source { "synthetic garments" } else { "Fashion-MNIST" },
+            source: source.to_string(),
+            rows: training.len(),
+            validation_rows: validation.len(),
+            test_rows: test.len(),
+            isa: isa.name(),
+            threads,
+            batch_size,
+            epochs,
+            seed,
+            learning_rate,
+            momentum,
+            epoch_seconds,
+            speed,
+            validation_accuracy: last.map(|validation| validation.accuracy),
+            validation_loss: last.map(|validation| validation.loss),
+            test_accuracy: evaluation.accuracy,
+            test_loss: evaluation.loss,
+            weights_hash: weights_hash(&model),
+        };
+        let line = serde_json::to_string(&results)?;
+        if is_standard_output(json) {
+            writeln!(out, "{line}")?;
+        } else {
+            fs::write(json, line + "\n").map_err(|error| format!("cannot write {}: {error}", json.display()))?;
+            writeln!(out, "results in {}", json.display())?;
+        }
+    }
+    Ok(())
+}
+
+/// The rows for training and the last ones, for validation.
+fn hold_out(rows: &Dataset, validation_rows: usize) -> (Dataset, Dataset) {
+    let Some(training) = rows.len().checked_sub(validation_rows).filter(|&training| training > 0) else {
+        let message = format!("--validation-rows {validation_rows} leaves none of {} rows to train on", rows.len());
+        Arguments::command().error(ErrorKind::ValueValidation, message).exit()
+    };
+    let order: Vec<u32> = (0..rows.len() as u32).collect();
+    (rows.select(&order[..training]), rows.select(&order[training..]))
+}
+
+/// Whether the results can be written where they should go.
+fn check_outputs(arguments: &Arguments) -> Result<(), String> {
+    let refused = |path: &Path, error: io::Error| format!("cannot write {}: {error}", path.display());
+    if !arguments.no_pictures {
+        let probe = arguments.output.join(".probe");
+        fs::create_dir_all(&arguments.output)
+            .and_then(|()| fs::write(&probe, ""))
+            .and_then(|()| fs::remove_file(&probe))
+            .map_err(|error| refused(&arguments.output, error))?;
+    }
+    if let Some(json) = arguments.json.as_deref().filter(|json| !is_standard_output(json)) {
+        // Without `truncate`: an old file stays as it is until there are new results.
+        fs::OpenOptions::new().append(true).create(true).open(json).map_err(|error| refused(json, error))?;
+    }
+    Ok(())
+}
+
+fn is_standard_output(path: &Path) -> bool {
+    path == Path::new("-")
+}
