@@ -143,8 +143,11 @@ pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
     sorted.get((last * share) as usize).copied().unwrap_or(0.0)
 }
 
-/// Repetitions that take about `time`, at least one. They warm up on the way.
+/// Repetitions that take about `time`, at least one. Finding out warms up; no time needs no finding out.
 pub(crate) fn repetitions(run: &mut Runner, time: Duration) -> u64 {
+    if time.is_zero() {
+        return 1;
+    }
     let mut n = 1;
     loop {
         let taken = run(n);

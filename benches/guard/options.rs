@@ -14,7 +14,7 @@ usage: cargo bench --bench guard -- [options]
   --calibrate      print what was measured as lines for the table of floors, and judge nothing
   --record         also write benches/record/CPU/DATE.csv, and beside it .txt with commit, compiler and processor
   --list           print the ids and what they are compared with
-  --test           run everything once, and show that a slowed candidate is caught
+  --test           take one ratio of each kind, and show that a slowed candidate is caught
   --help           print this
 
 SELVEDGE_ISA=NAME restricts it to one instruction set.
@@ -77,6 +77,9 @@ impl Options {
                 Long("bench") => {}
                 other => return Err(other.unexpected()),
             }
+        }
+        if options.record && (options.test || !options.filters.is_empty() || options.effort.rounds < Effort::FULL.rounds) {
+            return Err("--record keeps everything, measured in full: not with --filter, --quick or --test".into());
         }
         Ok(options)
     }
