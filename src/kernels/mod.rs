@@ -1,5 +1,6 @@
 //! How: slices in, slices out. No allocation, no threads, no globals, and outside of [`gemm`] no unsafe code.
 
+pub mod clipping;
 pub mod gather;
 pub mod gemm;
 pub mod loss;

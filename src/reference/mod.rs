@@ -3,11 +3,24 @@
 //! For tests, fuzz targets and benches. A kernel equals its twin bit for bit on every instruction set; where the processor's
 //! multiply-add is not fused, the twin is told so by [`multiply_add`].
 
+pub mod clipping;
 pub mod math;
+pub mod optimizers;
+#[cfg(test)]
+pub(crate) mod samples;
 
 use crate::simd::Isa;
 
 /// `a * b + c` as `isa` computes it: rounded once if [`Isa::fused`], else twice.
 pub fn multiply_add(isa: Isa, a: f32, b: f32, c: f32) -> f32 {
     if isa.fused() { f32::mul_add(a, b, c) } else { a * b + c }
+}
+
+/// The sum of sixteen lanes as [`Simd::sum_lanes`](crate::simd::Simd::sum_lanes) adds them.
+pub(crate) fn sum_of_lanes(lanes: [f32; crate::simd::LANES]) -> f32 {
+    fn half(lanes: &[f32]) -> std::vec::Vec<f32> {
+        let (low, high) = lanes.split_at(lanes.len() / 2);
+        low.iter().zip(high).map(|(a, b)| a + b).collect()
+    }
+    half(&half(&half(&half(&lanes))))[0]
 }
