@@ -1,6 +1,7 @@
 //! How: slices in, slices out. No allocation, no threads, no globals, and outside of [`gemm`] no unsafe code.
 
 pub mod clipping;
+pub mod dropout;
 pub mod gather;
 pub mod gemm;
 pub mod loss;
@@ -8,6 +9,7 @@ pub mod math;
 mod matrix;
 pub mod optimizers;
 pub mod reduce;
+pub mod rng;
 pub mod softmax;
 pub mod transpose;
 

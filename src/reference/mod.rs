@@ -4,8 +4,10 @@
 //! multiply-add is not fused, the twin is told so by [`multiply_add`].
 
 pub mod clipping;
+pub mod dropout;
 pub mod math;
 pub mod optimizers;
+pub mod rng;
 #[cfg(test)]
 pub(crate) mod samples;
 
