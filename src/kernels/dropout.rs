@@ -87,6 +87,9 @@ pub struct Dropout {
 }
 
 impl Dropout {
+    /// No dropout: rate 0, for which no random numbers are drawn.
+    pub const NONE: Self = Self { rate: 0.0, threshold: Threshold { first_kept: 0, any: u16::MAX }, scale: 1.0 };
+
     /// Drops each element with probability `rate`. Rate 0 changes nothing, rate 1 drops everything.
     ///
     /// # Errors
@@ -384,7 +387,7 @@ mod tests {
     use crate::kernels::MatRef;
     use crate::kernels::gemm::{BiasedRelu, gemm};
     use crate::reference::dropout as reference;
-    use crate::reference::samples::{SPECIAL, assert_same_bits, numbers};
+    use crate::reference::samples::{assert_same_bits, matrix, numbers};
     use std::vec;
     use std::vec::Vec;
 
@@ -396,19 +399,6 @@ mod tests {
         row.collect::<Vec<u16>>().repeat(rows)
     }
 
-    /// A matrix of ordinary and special numbers whose padding is NaN.
-    fn matrix(rows: usize, columns: usize, ld: usize) -> Vec<f32> {
-        let mut data = vec![f32::NAN; rows * ld];
-        for i in 0..rows {
-            let row = &mut data[i * ld..i * ld + columns];
-            row.copy_from_slice(&numbers(i as u64, columns));
-            for (j, x) in row.iter_mut().enumerate().filter(|(j, _)| j % 3 == 0) {
-                *x = SPECIAL[(i + j / 3) % SPECIAL.len()];
-            }
-        }
-        data
-    }
-
     #[test]
     fn kernels_equal_their_twins() {
         for isa in Isa::available() {
@@ -416,7 +406,7 @@ mod tests {
                 for (rate, ld) in [(0.0, columns), (0.3, columns + 5), (0.5, columns), (1.0, columns + 1)] {
                     let (rows, context) = (3, (isa, columns, rate));
                     let dropout = Dropout::new(rate).expect("a rate");
-                    let before = matrix(rows, columns, ld);
+                    let before = matrix(1, rows, columns, ld);
                     let (mut found, mut expected) = (before.clone(), before.clone());
                     let mut expected_mask = full_mask(rows, columns);
                     reference::dropout_forward(dropout, STREAM, MatMut::new(&mut expected, rows, columns, ld), &mut expected_mask);
@@ -470,7 +460,7 @@ mod tests {
 
     #[test]
     fn rate_0_changes_no_bit_and_rate_1_leaves_nothing() {
-        let before = matrix(2, 40, 40);
+        let before = matrix(1, 2, 40, 40);
         for isa in Isa::available() {
             let mut x = before.clone();
             dropout_forward(
@@ -493,6 +483,21 @@ mod tests {
                 Combine::Replace,
             );
             assert_same_bits(isa, &x, &[0.0; 80]);
+        }
+    }
+
+    #[test]
+    fn a_word_equal_to_the_rate_is_kept() {
+        for isa in Isa::available() {
+            for j in 0..70 {
+                let word = f64::from(crate::reference::rng::word(STREAM, 0, j));
+                for (beyond, kept) in [(0.0, true), (0.5, false), (1.0, false)] {
+                    let dropout = Dropout::new((word + beyond) / 4_294_967_296.0).expect("a rate");
+                    let mut mask = [0; 5];
+                    dropout_mask(isa, dropout, STREAM, 70, &mut mask, Combine::Replace);
+                    assert_eq!(reference::bit(&mask, 70, 0, j), kept, "{isa} {j} {beyond}");
+                }
+            }
         }
     }
 

@@ -2,11 +2,13 @@
 
 pub mod clipping;
 pub mod dropout;
+pub mod fused;
 pub mod gather;
 pub mod gemm;
 pub mod loss;
 pub mod math;
 mod matrix;
+pub mod norm;
 pub mod optimizers;
 pub mod reduce;
 pub mod rng;

@@ -5,7 +5,9 @@
 
 pub mod clipping;
 pub mod dropout;
+pub mod fused;
 pub mod math;
+pub mod norm;
 pub mod optimizers;
 pub mod rng;
 #[cfg(test)]

@@ -48,3 +48,16 @@ pub(crate) fn assert_same_bits(context: impl Debug, found: &[f32], expected: &[f
         assert!(same, "{context:?}: element {i} is {found:e}, expected {expected:e}");
     }
 }
+
+/// A matrix of ordinary numbers, with a special one here and there, whose padding is NaN.
+pub(crate) fn matrix(seed: u64, rows: usize, columns: usize, leading_dimension: usize) -> Vec<f32> {
+    let mut data = std::vec![f32::NAN; rows * leading_dimension];
+    for i in 0..rows {
+        let row = &mut data[i * leading_dimension..][..columns];
+        row.copy_from_slice(&numbers(seed * 1000 + i as u64, columns));
+        for (j, x) in row.iter_mut().enumerate().filter(|(j, _)| (i + j) % 5 == 0) {
+            *x = SPECIAL[(i + j / 5) % SPECIAL.len()];
+        }
+    }
+    data
+}
