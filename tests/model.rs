@@ -245,6 +245,59 @@ fn what_does_not_fit_is_refused_with_what_was_expected_and_found() {
 }
 
 #[test]
+fn every_optimizer_learns_and_does_not_know_the_threads() {
+    let (train, test) = (synthetic::garments(600, 0), synthetic::garments(200, 1));
+    let rms = RmsProp::default();
+    let optimizers: [Optimizer; 10] = [
+        Sgd { learning_rate: 0.1, ..Sgd::default() }.into(),
+        SGD.into(),
+        Sgd { nesterov: true, ..SGD }.into(),
+        rms.into(),
+        RmsProp { momentum: 0.5, ..rms }.into(),
+        RmsProp { centered: true, ..rms }.into(),
+        Adam::default().into(),
+        Adam { amsgrad: true, ..Adam::default() }.into(),
+        Adam::with_weight_decay().into(),
+        Nadam::default().into(),
+    ];
+    for optimizer in optimizers {
+        let train = |threads| {
+            let mut model = small_network().compile(Compile::new(optimizer).threads(threads)).unwrap();
+            model.fit(&train, &Fit::new().epochs(8), &mut []).unwrap();
+            let accuracy = model.evaluate(&test).unwrap().accuracy;
+            assert!(accuracy > 0.6, "{optimizer:?}: {accuracy}");
+            weights(&model)
+        };
+        assert_eq!(train(1), train(3), "{optimizer:?}");
+    }
+}
+
+#[test]
+fn every_activation_learns_but_those_without_a_derivative() {
+    let (train, test) = (synthetic::garments(600, 0), synthetic::garments(200, 1));
+    let accuracy = |activation| {
+        let network = Sequential::new(&[28, 28]).add(Flatten);
+        let network = network.add(Dense::new(32).activation(activation)).add(Dense::new(16).activation(activation));
+        let network = network.add(Dense::new(10).activation(Activation::Softmax));
+        let mut model = network.compile(Compile::new(Adam::default()).threads(2)).unwrap();
+        let before = weights(&model);
+        model.fit(&train, &Fit::new().epochs(10), &mut []).unwrap();
+        let first_kernel = 784 * 32;
+        (model.evaluate(&test).unwrap().accuracy, before[..first_kernel] != weights(&model)[..first_kernel])
+    };
+    use Activation::{Elu, Gelu, GeluTanh, Heaviside, LeakyRelu, Linear, Relu, Selu, Sigmoid, Sign, Softplus, Swish, Tanh};
+    let smooth = [Linear, Relu, LeakyRelu { slope: 0.2 }, Elu { alpha: 1.0 }, Selu, Gelu, GeluTanh, Swish, Softplus, Sigmoid, Tanh];
+    for activation in smooth {
+        let (accuracy, moved) = accuracy(activation);
+        assert!(accuracy > 0.5 && moved, "{activation:?}: {accuracy}");
+    }
+    for activation in [Heaviside, Sign] {
+        let (_, moved) = accuracy(activation);
+        assert!(!moved, "{activation:?}: the first layer got a gradient");
+    }
+}
+
+#[test]
 fn odd_sizes_train() {
     let train = synthetic::garments(37, 0);
     let (train, validation) = train.split(ValidationSplit::Tail(0.3)).unwrap();

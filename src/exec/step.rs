@@ -29,11 +29,26 @@ pub fn train_step(context: &Context<'_>, optimizer: &Optimizer, batch: &Batch<'_
     let report = report(plan, memory.workspace, rows);
     let phase = Update { isa, plan, executor, inputs: &batch.inputs, blocks: BlockRef { plan, workspace: memory.workspace, rows } };
     let parameters = &mut memory.parameters[..plan.parameters_len()];
+    let state = &mut *memory.state;
     match *optimizer {
-        Optimizer::Sgd(rule) => phase.run(rule, [parameters]),
-        Optimizer::Momentum(rule) => phase.run(rule, [parameters, &mut memory.state[..plan.parameters_len()]]),
+        Optimizer::Sgd(rule) => phase.run(rule, with_state(parameters, state)),
+        Optimizer::Momentum(rule) => phase.run(rule, with_state(parameters, state)),
+        Optimizer::RmsProp(rule) => phase.run(rule, with_state(parameters, state)),
+        Optimizer::RmsPropMomentum(rule) => phase.run(rule, with_state(parameters, state)),
+        Optimizer::CenteredRmsProp(rule) => phase.run(rule, with_state(parameters, state)),
+        Optimizer::Adam(rule) => phase.run(rule, with_state(parameters, state)),
+        Optimizer::AmsGrad(rule) => phase.run(rule, with_state(parameters, state)),
+        Optimizer::AdamW(rule) => phase.run(rule, with_state(parameters, state)),
+        Optimizer::Nadam(rule) => phase.run(rule, with_state(parameters, state)),
     }
     report
+}
+
+/// The parameters, followed by as many kinds of state, in the same layout, as the rule has.
+fn with_state<'a, const N: usize>(parameters: &'a mut [f32], state: &'a mut [f32]) -> [&'a mut [f32]; N] {
+    let len = parameters.len();
+    let mut buffers = core::iter::once(parameters).chain(state.chunks_exact_mut(len));
+    core::array::from_fn(|_| buffers.next().unwrap_or_default())
 }
 
 /// Phase A: each part its rows.

@@ -36,13 +36,18 @@
 //! 4. Add its row to the table above and to the table of its own file, and a bench.
 
 pub mod activations;
+pub mod clipping;
+pub mod dropout;
+pub mod fused;
 pub mod gather;
 pub mod gemm;
 pub mod loss;
 pub mod math;
 mod matrix;
+pub mod norm;
 pub mod optimizers;
 pub mod reduce;
+pub mod rng;
 pub mod softmax;
 pub mod transpose;
 

@@ -74,7 +74,7 @@ impl<O: MapOp<1, N>, const N: usize> SimdOp for ColumnSums<'_, O, N> {
         for start in (0..len).step_by(LANES) {
             let end = len.min(start + LANES);
             let columns = self.first + start..self.first + end;
-            let mut tree = Tree { levels: [simd.zero(); LEVELS], shards: 0 };
+            let mut tree = Tree::new(simd);
             let mut shard = simd.zero();
             for i in 0..self.x.rows() {
                 let row = simd.load_first(&self.x.row(i)[columns.clone()]);
@@ -99,15 +99,22 @@ impl<O: MapOp<1, N>, const N: usize> SimdOp for ColumnSums<'_, O, N> {
 }
 
 /// Partial sums of 1, 2, 4, ... shards, of which those exist whose bit is set in the number of shards.
-struct Tree<V> {
+#[derive(Clone, Copy)]
+pub(super) struct Tree<V> {
     levels: [V; LEVELS],
     shards: u32,
 }
 
 impl<V: Copy> Tree<V> {
+    /// No shards yet.
+    #[inline(always)]
+    pub(super) fn new<S: Simd<F32 = V>>(simd: S) -> Self {
+        Self { levels: [simd.zero(); LEVELS], shards: 0 }
+    }
+
     /// Adds a shard, and every level that it completes, like a carry.
     #[inline(always)]
-    fn push<S: Simd<F32 = V>>(&mut self, simd: S, shard: V) {
+    pub(super) fn push<S: Simd<F32 = V>>(&mut self, simd: S, shard: V) {
         let mut carry = shard;
         let completed = self.shards.trailing_ones() as usize;
         for level in &self.levels[..completed] {
@@ -119,7 +126,7 @@ impl<V: Copy> Tree<V> {
 
     /// The sum of all levels, from the shortest on.
     #[inline(always)]
-    fn total<S: Simd<F32 = V>>(&self, simd: S) -> V {
+    pub(super) fn total<S: Simd<F32 = V>>(&self, simd: S) -> V {
         let mut total = None;
         for (i, level) in self.levels.iter().enumerate() {
             if self.shards >> i & 1 == 1 {

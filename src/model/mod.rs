@@ -24,7 +24,7 @@ pub use examples::Examples;
 pub use history::{Epoch, Evaluation, History};
 pub use layers::{Activation, Dense, Flatten, Layer};
 pub use model::{Compile, Fit, Model, Predictions};
-pub use optimizers::{Optimizer, Sgd};
+pub use optimizers::{Adam, Nadam, Optimizer, RmsProp, Sgd};
 #[cfg(feature = "progress")]
 pub use progress::ProgressBar;
 pub use sequential::Sequential;

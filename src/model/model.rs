@@ -6,7 +6,7 @@ use super::error::ModelError;
 use super::examples::Examples;
 use super::history::{Epoch, Evaluation, History};
 use super::initializers::Fans;
-use super::optimizers::Optimizer;
+use super::optimizers::{Optimizer, Progress};
 use super::sequential::Sequential;
 use super::summary::Summary;
 use crate::data::{Batches, shuffle};
@@ -115,6 +115,7 @@ pub struct Model {
     pool: Pool,
     seed: u64,
     optimizer: Optimizer,
+    progress: Progress,
     /// Epochs trained so far, over all calls of `fit`.
     epochs: u64,
     parameters: Buffer,
@@ -156,8 +157,9 @@ impl Model {
             pool: Pool::new(threads).map_err(ModelError::Threads)?,
             seed,
             optimizer,
+            progress: Progress::default(),
             epochs: 0,
-            state: Buffer::new(plan.state_len(optimizer.kernel().numbers_per_parameter())),
+            state: Buffer::new(plan.state_len(optimizer.numbers_per_parameter())),
             inference: Buffer::new(plan.workspace_len()),
             parameters,
             layers,
@@ -244,7 +246,7 @@ impl Model {
         let batch_size = settings.batch_size.min(training.len());
         let run = Run { epochs: settings.epochs, rows: training.len(), steps: training.len().div_ceil(batch_size) };
 
-        let Self { layers, isa, pool, seed, optimizer, epochs, parameters, state, inference, .. } = self;
+        let Self { layers, isa, pool, seed, optimizer, progress, epochs, parameters, state, inference, .. } = self;
         let plan = Plan::training(layers, batch_size, pool.threads());
         let mut workspace = Buffer::new(plan.workspace_len());
         let mut order: Vec<u32> = (0..training.len() as u32).collect();
@@ -277,7 +279,7 @@ impl Model {
                         state: state.as_mut_slice(),
                         workspace: workspace.as_mut_slice(),
                     };
-                    let report = train_step(&context, &optimizer.kernel(), &batch, &mut memory);
+                    let report = train_step(&context, &optimizer.next_step(progress), &batch, &mut memory);
                     total.add(report, batch.labels.len());
                     if !callbacks.is_empty() {
                         seconds += clock.elapsed().as_secs_f64();

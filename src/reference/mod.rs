@@ -4,14 +4,21 @@
 //! multiply-add is not fused, the twin is told so by [`multiply_add`].
 
 pub mod activations;
+pub mod clipping;
+pub mod dropout;
 pub mod dual;
+pub mod fused;
 pub mod gather;
 pub mod gemm;
 pub mod loss;
 pub mod math;
 pub mod network;
+pub mod norm;
 pub mod optimizers;
 pub mod reduce;
+pub mod rng;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod softmax;
 pub mod transpose;
 
@@ -20,4 +27,13 @@ use crate::simd::Isa;
 /// `a * b + c` as `isa` computes it: rounded once if [`Isa::fused`], else twice.
 pub fn multiply_add(isa: Isa, a: f32, b: f32, c: f32) -> f32 {
     if isa.fused() { f32::mul_add(a, b, c) } else { a * b + c }
+}
+
+/// The sum of sixteen lanes as [`Simd::sum_lanes`](crate::simd::Simd::sum_lanes) adds them.
+pub(crate) fn sum_of_lanes(lanes: [f32; crate::simd::LANES]) -> f32 {
+    fn half(lanes: &[f32]) -> std::vec::Vec<f32> {
+        let (low, high) = lanes.split_at(lanes.len() / 2);
+        low.iter().zip(high).map(|(a, b)| a + b).collect()
+    }
+    half(&half(&half(&half(&lanes))))[0]
 }

@@ -137,6 +137,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn shift_left<const BITS: u32>(self, x: Self::I32) -> Self::I32;
     /// `x >> BITS`, copying the sign bit.
     fn shift_right<const BITS: u32>(self, x: Self::I32) -> Self::I32;
+    /// The lower and the upper half of the product of each lane, unsigned, with `b`.
+    fn widening_mul_u32(self, a: Self::I32, b: u32) -> (Self::I32, Self::I32);
+    /// `a < b`, unsigned.
+    fn lt_u32(self, a: Self::I32, b: Self::I32) -> Self::Mask;
     /// Each lane as the nearest `f32`.
     fn to_f32(self, x: Self::I32) -> Self::F32;
 

@@ -1,7 +1,7 @@
 //! The token for whatever the crate was compiled for, on the vector types of `wide`.
 
 use super::{LANES, Simd};
-use wide::{f32x16, i32x16};
+use wide::{f32x16, i32x16, u32x16};
 
 /// Whether `wide` multiplies and adds with one rounding on this target.
 pub(super) const FUSED: bool = cfg!(any(target_feature = "fma", all(target_arch = "aarch64", target_feature = "neon")));
@@ -172,6 +172,16 @@ impl Simd for Portable {
     #[inline(always)]
     fn transpose(self, rows: [f32x16; LANES]) -> [f32x16; LANES] {
         f32x16::transpose(rows)
+    }
+    #[inline(always)]
+    fn widening_mul_u32(self, a: i32x16, b: u32) -> (i32x16, i32x16) {
+        let (a, b): (u32x16, u32x16) = (bytemuck::cast(a), u32x16::splat(b));
+        (bytemuck::cast(a * b), bytemuck::cast(a.mul_keep_high(b)))
+    }
+    #[inline(always)]
+    fn lt_u32(self, a: i32x16, b: i32x16) -> f32x16 {
+        let (a, b): (u32x16, u32x16) = (bytemuck::cast(a), bytemuck::cast(b));
+        bytemuck::cast(a.simd_lt(b))
     }
     #[inline(always)]
     fn to_f32(self, x: i32x16) -> f32x16 {

@@ -69,6 +69,16 @@ impl Simd for Avx512 {
         xor_i32(self, a: __m512i, b: __m512i) -> __m512i { _mm512_xor_si512(a, b) }
         shift_left<const BITS: u32>(self, x: __m512i) -> __m512i { _mm512_slli_epi32::<BITS>(x) }
         shift_right<const BITS: u32>(self, x: __m512i) -> __m512i { _mm512_srai_epi32::<BITS>(x) }
+        lt_u32(self, a: __m512i, b: __m512i) -> __mmask16 { _mm512_cmplt_epu32_mask(a, b) }
+        widening_mul_u32(self, a: __m512i, b: u32) -> (__m512i, __m512i) {{
+            const ODD: __mmask16 = 0xaaaa;
+            let b = _mm512_set1_epi32(b as i32);
+            let (even, odd) = (_mm512_mul_epu32(a, b), _mm512_mul_epu32(_mm512_srli_epi64::<32>(a), b));
+            (
+                _mm512_mask_blend_epi32(ODD, even, _mm512_slli_epi64::<32>(odd)),
+                _mm512_mask_blend_epi32(ODD, _mm512_srli_epi64::<32>(even), odd),
+            )
+        }}
         to_f32(self, x: __m512i) -> __m512 { _mm512_cvtepi32_ps(x) }
     }
 
@@ -244,6 +254,21 @@ impl Simd for Avx2 {
         and_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] { halves!(_mm256_and_si256(a, b)) }
         or_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] { halves!(_mm256_or_si256(a, b)) }
         xor_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] { halves!(_mm256_xor_si256(a, b)) }
+        lt_u32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256; 2] {{
+            // Flipping the sign bits maps the unsigned order to the signed one.
+            let sign = self.splat_i32(i32::MIN);
+            let (a, b) = (self.xor_i32(a, sign), self.xor_i32(b, sign));
+            self.from_bits(halves!(_mm256_cmpgt_epi32(b, a)))
+        }}
+        widening_mul_u32(self, a: [__m256i; 2], b: u32) -> ([__m256i; 2], [__m256i; 2]) {{
+            let b = [_mm256_set1_epi32(b as i32); 2];
+            let even = halves!(_mm256_mul_epu32(a, b));
+            let odd = [_mm256_mul_epu32(_mm256_srli_epi64::<32>(a[0]), b[0]), _mm256_mul_epu32(_mm256_srli_epi64::<32>(a[1]), b[1])];
+            let even_high = [_mm256_srli_epi64::<32>(even[0]), _mm256_srli_epi64::<32>(even[1])];
+            let odd_low = [_mm256_slli_epi64::<32>(odd[0]), _mm256_slli_epi64::<32>(odd[1])];
+            const ODD: i32 = 0xaa;
+            (halves!(_mm256_blend_epi32::<ODD>(even, odd_low)), halves!(_mm256_blend_epi32::<ODD>(even_high, odd)))
+        }}
         to_f32(self, x: [__m256i; 2]) -> [__m256; 2] { halves!(_mm256_cvtepi32_ps(x)) }
     }
 

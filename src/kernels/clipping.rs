@@ -1,0 +1,137 @@
+//! Clipping of gradients by their norm.
+//!
+//! | kernel | formula | passes |
+//! |---|---|---|
+//! | [`sum_of_squares`] | `sum over i and j of x[i][j]^2` | reads each element once |
+//! | [`sums_of_squares`] | the same for each micro-shard of rows | reads each element once |
+//! | [`factor_by_norm`] | `limit / max(norm, limit)` | |
+//! | [`factor_by_global_norm`] | `limit / max(norm, limit)`, NaN unless the norm is finite | |
+//!
+//! The factor goes into [`Rescaled`](super::optimizers::Rescaled), so the gradient is read once for the norm and once for the step.
+//! `clipnorm` of Keras takes the norm of each tensor by itself, `global_clipnorm` that of all tensors together:
+//! `sqrt(reduce::sum(sums of squares of the tensors))`.
+//!
+//! The rows of a micro-shard (see [`reduce`](super::reduce)) are summed one after the other in sixteen lanes, which are added by
+//! their fixed tree, and [`reduce::sum`] adds the shards. So threads may share the rows, in
+//! whole micro-shards, without changing a bit. Squares overflow where elements are beyond 1.8e19; the norm is then infinite.
+
+use super::matrix::MatRef;
+use super::reduce::{self, MICRO_SHARD};
+use crate::simd::{Isa, LANES, Simd, SimdOp};
+
+/// `sum over i and j of x[i][j]^2`
+pub fn sum_of_squares(isa: Isa, x: MatRef<'_>) -> f32 {
+    let shards = (0..x.rows()).step_by(MICRO_SHARD);
+    reduce::sum(shards.map(|first| isa.run(SquaresOfShard { x, first })))
+}
+
+/// `y[s] = sum over the rows i of micro-shard s and over j of x[i][j]^2`: the share of one thread. [`reduce::sum`] of the results of all
+/// threads, in the order of their rows, is [`sum_of_squares`] of the whole, if each thread but the last has whole micro-shards.
+///
+/// # Shapes
+/// `x: [m, n]`, `y: [m.div_ceil(MICRO_SHARD)]`.
+///
+/// # Panics
+/// If `y` has another length.
+#[track_caller]
+pub fn sums_of_squares(isa: Isa, x: MatRef<'_>, y: &mut [f32]) {
+    let shards = x.rows().div_ceil(MICRO_SHARD);
+    assert!(y.len() == shards, "sums of {shards} micro-shards expected, found {}", y.len());
+    for (shard, sum) in y.iter_mut().enumerate() {
+        *sum = isa.run(SquaresOfShard { x, first: shard * MICRO_SHARD });
+    }
+}
+
+struct SquaresOfShard<'a> {
+    x: MatRef<'a>,
+    first: usize,
+}
+
+impl SimdOp for SquaresOfShard<'_> {
+    type Output = f32;
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        let mut sum = simd.zero();
+        for i in self.first..self.x.rows().min(self.first + MICRO_SHARD) {
+            for chunk in self.x.row(i).chunks(LANES) {
+                let x = simd.load_first(chunk);
+                sum = simd.mul_add(x, x, sum);
+            }
+        }
+        simd.sum_lanes(sum)
+    }
+}
+
+/// The factor that brings a gradient of the given norm down to `limit`; 1 if it is not above. NaN gives NaN.
+pub fn factor_by_norm(norm: f32, limit: f32) -> f32 {
+    if norm <= limit { 1.0 } else { limit / norm }
+}
+
+/// [`factor_by_norm`] for the norm of all gradients together, NaN if that is infinite, so that a broken step is not taken for a step
+/// of zeros.
+pub fn factor_by_global_norm(norm: f32, limit: f32) -> f32 {
+    if norm == f32::INFINITY { f32::NAN } else { factor_by_norm(norm, limit) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::clipping as reference;
+    use crate::reference::samples::{SPECIAL, assert_same_bits, numbers};
+    use std::vec;
+
+    #[test]
+    fn sums_equal_their_twin_however_the_rows_are_shared() {
+        for isa in Isa::available() {
+            for rows in [0, 1, 15, 16, 17, 33, 100] {
+                for columns in [0, 1, 15, 16, 17, 33] {
+                    let ld = columns + 3;
+                    let mut data = vec![f32::NAN; rows * ld];
+                    for i in 0..rows {
+                        data[i * ld..i * ld + columns].copy_from_slice(&numbers(i as u64, columns));
+                    }
+                    let x = MatRef::new(&data, rows, columns, ld);
+                    let expected = reference::sum_of_squares(isa, x);
+                    assert_same_bits((isa, rows, columns), &[sum_of_squares(isa, x)], &[expected]);
+                    let mut shards = vec![0.0; rows.div_ceil(MICRO_SHARD)];
+                    let first = rows.min(2 * MICRO_SHARD);
+                    let (low, high) = shards.split_at_mut(first.div_ceil(MICRO_SHARD));
+                    sums_of_squares(isa, MatRef::new(&data, first, columns, ld), low);
+                    sums_of_squares(isa, MatRef::new(&data[first * ld..], rows - first, columns, ld), high);
+                    assert_same_bits((isa, rows, columns), &[reduce::sum(shards)], &[expected]);
+                }
+            }
+            for special in SPECIAL {
+                let mut data = numbers(7, 40);
+                data[23] = special;
+                let x = MatRef::new(&data, 2, 20, 20);
+                assert_same_bits((isa, special), &[sum_of_squares(isa, x)], &[reference::sum_of_squares(isa, x)]);
+            }
+        }
+    }
+
+    #[test]
+    fn sums_are_accurate() {
+        let data = numbers(1, 784 * 300);
+        let exact: f64 = data.iter().map(|&x| f64::from(x).powi(2)).sum();
+        for isa in Isa::available() {
+            for (rows, columns) in [(784, 300), (1, 784 * 300)] {
+                let found = f64::from(sum_of_squares(isa, MatRef::new(&data, rows, columns, columns)));
+                let bound = (MICRO_SHARD * columns.div_ceil(LANES)) as f64 * 2f64.powi(-24);
+                assert!((found / exact - 1.0).abs() < bound.min(1e-5), "{isa}: {found} {exact}");
+            }
+        }
+    }
+
+    #[test]
+    fn factors_bring_the_norm_down_to_the_limit() {
+        for factor in [factor_by_norm, factor_by_global_norm] {
+            assert_eq!(factor(5.0, 1.0), 0.2);
+            assert_eq!(factor(0.5, 1.0), 1.0);
+            assert_eq!(factor(0.0, 1.0), 1.0);
+            assert!(factor(f32::NAN, 1.0).is_nan());
+        }
+        assert_eq!(factor_by_norm(f32::INFINITY, 1.0), 0.0);
+        assert!(factor_by_global_norm(f32::INFINITY, 1.0).is_nan());
+    }
+}

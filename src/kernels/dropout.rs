@@ -1,0 +1,639 @@
+//! Dropout: some outputs of a layer, chosen anew in each step of training, do not take part in it.
+//!
+//! | kernel | formula | in place | passes |
+//! |---|---|---|---|
+//! | [`dropout_forward`] | `x = keep ? x / (1 - rate) : 0`, `mask = keep` or `mask = mask and keep` | yes | 1 |
+//! | [`dropout_backward`] | `dy = mask ? dy / (1 - rate) : 0` | yes | 1 |
+//! | [`alpha_dropout_forward`] | `x = keep ? a x + b : a alpha' + b` | yes | 1 |
+//! | [`alpha_dropout_backward`] | `dy = mask ? a dy : 0` | yes | 1 |
+//! | [`dropout_mask`] | `mask = keep` or `mask = mask and keep` | | writes the mask only |
+//!
+//! `keep` is true where the uniform random number of the element is at least the rate. The comparison is one of integers: the 32 random
+//! bits against `rate * 2^32`, rounded up. Which number belongs to an element is a matter of [`Stream`] and of its row and column, so masks do
+//! not depend on threads, on how the rows are shared, on leading dimensions or on the instruction set, and [`dropout_mask`] can
+//! make one again that was not stored.
+//!
+//! The outputs that stay are divided by the share that stays ("inverted" dropout), so that inference needs no correction.
+//!
+//! **Masks** have a row for each row of the matrix, of one word for every sixteen columns, as
+//! [`BiasedRelu`](super::gemm::BiasedRelu) writes them: bit `j % 16` of word `j / 16` belongs to column `j`, and bits beyond the last
+//! column are 0. Joined with the mask of a ReLU ([`Combine::And`]), one mask serves the backward pass of both.
+//!
+//! **Alpha dropout** (Klambauer and others, "Self-normalizing neural networks", 2017) is for SELU: dropped elements become SELU's limit
+//! `alpha' = -alpha * scale`, and `a = ((1 - rate)(1 + rate alpha'^2))^(-1/2)` and `b = -a alpha' rate` bring mean 0 and variance 1 back.
+
+use super::matrix::MatMut;
+use super::rng::{self, GROUP, Stream};
+use crate::simd::{Isa, LANES, Simd, SimdOp};
+use core::fmt;
+
+/// A rate of dropout that there cannot be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateError {
+    /// The rate.
+    pub found: f64,
+    /// Whether a rate of 1 would have been possible.
+    pub one_allowed: bool,
+}
+
+impl fmt::Display for RateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limit = if self.one_allowed { "to 1" } else { "to below 1" };
+        write!(f, "a dropout rate from 0 {limit} expected, found {}", self.found)
+    }
+}
+
+impl core::error::Error for RateError {}
+
+/// Which random words keep their element.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Threshold {
+    /// Words below are dropped.
+    first_kept: u32,
+    /// No bit where everything is dropped, else all.
+    any: u16,
+}
+
+impl Threshold {
+    fn new(rate: f64) -> Self {
+        let first_kept = libm::ceil(rate * 4_294_967_296.0) as u64;
+        if first_kept > u64::from(u32::MAX) {
+            Self { first_kept: 0, any: 0 }
+        } else {
+            Self { first_kept: first_kept as u32, any: u16::MAX }
+        }
+    }
+
+    /// The mask of the columns `64 group .. 64 group + 64` of row `i`.
+    #[inline(always)]
+    fn keep<S: Simd>(self, simd: S, stream: &Stream, i: usize, group: usize) -> [u16; 4] {
+        let mut keep = [self.any; 4];
+        if self.first_kept > 0 {
+            let first_kept = simd.splat_i32(self.first_kept as i32);
+            for (keep, words) in keep.iter_mut().zip(rng::words(simd, stream, i, group)) {
+                *keep = !simd.mask_to_bits(simd.lt_u32(words, first_kept));
+            }
+        }
+        keep
+    }
+}
+
+/// Dropout of a certain rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dropout {
+    rate: f64,
+    threshold: Threshold,
+    scale: f32,
+}
+
+impl Dropout {
+    /// No dropout: rate 0, for which no random numbers are drawn.
+    pub const NONE: Self = Self { rate: 0.0, threshold: Threshold { first_kept: 0, any: u16::MAX }, scale: 1.0 };
+
+    /// Drops each element with probability `rate`. Rate 0 changes nothing, rate 1 drops everything.
+    ///
+    /// # Errors
+    /// If the rate is not from 0 to 1.
+    pub fn new(rate: f64) -> Result<Self, RateError> {
+        if !(0.0..=1.0).contains(&rate) {
+            return Err(RateError { found: rate, one_allowed: true });
+        }
+        Ok(Self { rate, threshold: Threshold::new(rate), scale: (1.0 / (1.0 - rate)) as f32 })
+    }
+
+    /// The probability of being dropped.
+    pub fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// The factor of what is kept: `1 / (1 - rate)`, infinite at rate 1.
+    pub fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// The mask of the columns `64 group .. 64 group + 64` of row `i`.
+    #[inline(always)]
+    pub(super) fn keep<S: Simd>(&self, simd: S, stream: &Stream, i: usize, group: usize) -> [u16; 4] {
+        self.threshold.keep(simd, stream, i, group)
+    }
+}
+
+/// Alpha dropout of a certain rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AlphaDropout {
+    rate: f64,
+    threshold: Threshold,
+    a: f32,
+    b: f32,
+    dropped: f32,
+}
+
+impl AlphaDropout {
+    /// The limit of SELU towards negative infinity: `-1.6732632423543772848 * 1.0507009873554804935`.
+    pub const ALPHA: f64 = -1.758_099_340_847_376_6;
+
+    /// Drops each element with probability `rate`. Rate 0 changes nothing.
+    ///
+    /// # Errors
+    /// If the rate is not from 0 to below 1.
+    pub fn new(rate: f64) -> Result<Self, RateError> {
+        if !(0.0..1.0).contains(&rate) {
+            return Err(RateError { found: rate, one_allowed: false });
+        }
+        let a = 1.0 / libm::sqrt((1.0 - rate) * (1.0 + rate * Self::ALPHA * Self::ALPHA));
+        // Negative zero, unlike zero, changes no number that it is added to.
+        let b = if rate == 0.0 { -0.0 } else { -a * Self::ALPHA * rate };
+        Ok(Self { rate, threshold: Threshold::new(rate), a: a as f32, b: b as f32, dropped: (a * Self::ALPHA + b) as f32 })
+    }
+
+    /// The probability of being dropped.
+    pub fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// The factor `a` of what is kept.
+    pub fn scale(&self) -> f32 {
+        self.a
+    }
+
+    /// What is added to what is kept: `b`.
+    pub fn shift(&self) -> f32 {
+        self.b
+    }
+
+    /// What takes the place of what is dropped.
+    pub fn dropped(&self) -> f32 {
+        self.dropped
+    }
+}
+
+/// What a new mask does to the one that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Combine {
+    /// Takes its place.
+    Replace,
+    /// Is joined with it: what either drops is dropped.
+    And,
+}
+
+/// A rule for one vector.
+trait Rule: Copy {
+    fn threshold(&self) -> Threshold;
+    fn kept<S: Simd>(&self, simd: S, x: S::F32) -> S::F32;
+    fn dropped<S: Simd>(&self, simd: S) -> S::F32;
+}
+
+impl Rule for Dropout {
+    #[inline(always)]
+    fn threshold(&self) -> Threshold {
+        self.threshold
+    }
+    #[inline(always)]
+    fn kept<S: Simd>(&self, simd: S, x: S::F32) -> S::F32 {
+        simd.mul(x, simd.splat(self.scale))
+    }
+    #[inline(always)]
+    fn dropped<S: Simd>(&self, simd: S) -> S::F32 {
+        simd.zero()
+    }
+}
+
+impl Rule for AlphaDropout {
+    #[inline(always)]
+    fn threshold(&self) -> Threshold {
+        self.threshold
+    }
+    #[inline(always)]
+    fn kept<S: Simd>(&self, simd: S, x: S::F32) -> S::F32 {
+        simd.mul_add(simd.splat(self.a), x, simd.splat(self.b))
+    }
+    #[inline(always)]
+    fn dropped<S: Simd>(&self, simd: S) -> S::F32 {
+        simd.splat(self.dropped)
+    }
+}
+
+/// Words of a mask of `rows` rows and `columns` columns.
+pub const fn mask_len(rows: usize, columns: usize) -> usize {
+    rows * columns.div_ceil(LANES)
+}
+
+#[track_caller]
+pub(super) fn check_mask(rows: usize, columns: usize, mask: &[u16]) {
+    let words = mask_len(rows, columns);
+    assert!(mask.len() == words, "a mask of {words} words expected, found {}", mask.len());
+}
+
+/// `x = keep ? x / (1 - rate) : 0`. The mask may be empty if it is to be replaced and is not wanted.
+///
+/// With [`Combine::And`] the mask decides together with `keep`: what a ReLU has made 0 stays 0.
+///
+/// # Shapes
+/// `x: [m, n]`, `mask: [m, n.div_ceil(16)]`.
+///
+/// # Panics
+/// If the mask has another length.
+#[track_caller]
+pub fn dropout_forward(isa: Isa, dropout: Dropout, stream: Stream, x: MatMut<'_>, mask: &mut [u16], combine: Combine) {
+    forward(isa, dropout, stream, x, mask, combine);
+}
+
+/// `x = keep ? a x + b : a alpha' + b`. The mask may be empty if it is not wanted.
+///
+/// # Shapes
+/// `x: [m, n]`, `mask: [m, n.div_ceil(16)]`.
+///
+/// # Panics
+/// If the mask has another length.
+#[track_caller]
+pub fn alpha_dropout_forward(isa: Isa, dropout: AlphaDropout, stream: Stream, x: MatMut<'_>, mask: &mut [u16]) {
+    forward(isa, dropout, stream, x, mask, Combine::Replace);
+}
+
+#[track_caller]
+fn forward(isa: Isa, rule: impl Rule, stream: Stream, x: MatMut<'_>, mask: &mut [u16], combine: Combine) {
+    if combine == Combine::And || !mask.is_empty() {
+        check_mask(x.rows(), x.columns(), mask);
+    }
+    isa.run(Forward { rule, stream, x, mask, combine });
+}
+
+struct Forward<'a, R> {
+    rule: R,
+    stream: Stream,
+    x: MatMut<'a>,
+    mask: &'a mut [u16],
+    combine: Combine,
+}
+
+impl<R: Rule> SimdOp for Forward<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let words_per_row = self.x.columns().div_ceil(LANES);
+        for i in 0..self.x.rows() {
+            let mut keep = [0; 4];
+            for (word, chunk) in self.x.row_mut(i).chunks_mut(LANES).enumerate() {
+                if word % 4 == 0 {
+                    keep = self.rule.threshold().keep(simd, &self.stream, i, word / 4);
+                }
+                let mut keep = keep[word % 4] & simd.mask_to_bits(simd.mask_first(chunk.len()));
+                if let Some(mask) = self.mask.get_mut(i * words_per_row + word) {
+                    if self.combine == Combine::And {
+                        keep &= *mask;
+                    }
+                    *mask = keep;
+                }
+                let x = self.rule.kept(simd, simd.load_first(chunk));
+                simd.store_first(simd.select(simd.mask_from_bits(keep), x, self.rule.dropped(simd)), chunk);
+            }
+        }
+    }
+}
+
+/// The mask alone, as [`dropout_forward`] makes it.
+///
+/// # Shapes
+/// `mask: [m, columns.div_ceil(16)]` for any `m`.
+///
+/// # Panics
+/// If the mask does not have whole rows.
+#[track_caller]
+pub fn dropout_mask(isa: Isa, dropout: Dropout, stream: Stream, columns: usize, mask: &mut [u16], combine: Combine) {
+    let words = columns.div_ceil(LANES);
+    assert!(
+        mask.is_empty() || words > 0 && mask.len().is_multiple_of(words),
+        "rows of {words} words expected, found {}",
+        mask.len()
+    );
+    isa.run(Mask { threshold: dropout.threshold, stream, columns, mask, combine });
+}
+
+struct Mask<'a> {
+    threshold: Threshold,
+    stream: Stream,
+    columns: usize,
+    mask: &'a mut [u16],
+    combine: Combine,
+}
+
+impl SimdOp for Mask<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for (i, row) in self.mask.chunks_mut(self.columns.div_ceil(LANES).max(1)).enumerate() {
+            for (group, words) in row.chunks_mut(GROUP / LANES).enumerate() {
+                let keep = self.threshold.keep(simd, &self.stream, i, group);
+                for (k, (word, keep)) in words.iter_mut().zip(keep).enumerate() {
+                    let keep = keep & simd.mask_to_bits(simd.mask_first(self.columns - group * GROUP - k * LANES));
+                    *word = if self.combine == Combine::And { *word & keep } else { keep };
+                }
+            }
+        }
+    }
+}
+
+/// `dy = mask ? dy / (1 - rate) : 0`: the gradient by the input of dropout, and of a ReLU before it if the mask is that of both.
+///
+/// # Shapes
+/// `mask: [m, n.div_ceil(16)]`, `dy: [m, n]`.
+///
+/// # Panics
+/// If the mask has another length.
+#[track_caller]
+pub fn dropout_backward(isa: Isa, dropout: Dropout, mask: &[u16], dy: MatMut<'_>) {
+    check_mask(dy.rows(), dy.columns(), mask);
+    isa.run(Backward { factor: dropout.scale, mask, dy });
+}
+
+/// `dy = mask ? a dy : 0`: the gradient by the input of alpha dropout.
+///
+/// # Shapes
+/// `mask: [m, n.div_ceil(16)]`, `dy: [m, n]`.
+///
+/// # Panics
+/// If the mask has another length.
+#[track_caller]
+pub fn alpha_dropout_backward(isa: Isa, dropout: AlphaDropout, mask: &[u16], dy: MatMut<'_>) {
+    check_mask(dy.rows(), dy.columns(), mask);
+    isa.run(Backward { factor: dropout.a, mask, dy });
+}
+
+struct Backward<'a> {
+    factor: f32,
+    mask: &'a [u16],
+    dy: MatMut<'a>,
+}
+
+impl SimdOp for Backward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let words_per_row = self.dy.columns().div_ceil(LANES);
+        let factor = simd.splat(self.factor);
+        for i in 0..self.dy.rows() {
+            let mask = &self.mask[i * words_per_row..][..words_per_row];
+            for (chunk, &bits) in self.dy.row_mut(i).chunks_mut(LANES).zip(mask) {
+                let dx = simd.mul(simd.load_first(chunk), factor);
+                simd.store_first(simd.select(simd.mask_from_bits(bits), dx, simd.zero()), chunk);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::MatRef;
+    use crate::kernels::gemm::{BiasedRelu, gemm};
+    use crate::reference::dropout as reference;
+    use crate::reference::samples::{assert_same_bits, matrix, numbers};
+    use std::vec;
+    use std::vec::Vec;
+
+    const STREAM: Stream = Stream { seed: 42, step: 7, layer: 1, first_row: 5 };
+
+    fn full_mask(rows: usize, columns: usize) -> Vec<u16> {
+        let row = (0..columns.div_ceil(LANES))
+            .map(|word| if columns - word * LANES >= LANES { u16::MAX } else { (1 << (columns % LANES)) - 1 });
+        row.collect::<Vec<u16>>().repeat(rows)
+    }
+
+    #[test]
+    fn kernels_equal_their_twins() {
+        for isa in Isa::available() {
+            for columns in (0..=33).chain([63, 64, 65, 130]) {
+                for (rate, ld) in [(0.0, columns), (0.3, columns + 5), (0.5, columns), (1.0, columns + 1)] {
+                    let (rows, context) = (3, (isa, columns, rate));
+                    let dropout = Dropout::new(rate).expect("a rate");
+                    let before = matrix(1, rows, columns, ld);
+                    let (mut found, mut expected) = (before.clone(), before.clone());
+                    let mut expected_mask = full_mask(rows, columns);
+                    reference::dropout_forward(dropout, STREAM, MatMut::new(&mut expected, rows, columns, ld), &mut expected_mask);
+                    let mut mask = vec![0xabcd; mask_len(rows, columns)];
+                    dropout_forward(isa, dropout, STREAM, MatMut::new(&mut found, rows, columns, ld), &mut mask, Combine::Replace);
+                    assert_same_bits(context, &found, &expected);
+                    assert_eq!(mask, expected_mask, "{context:?}");
+                    // Without a mask, and the mask alone.
+                    found.copy_from_slice(&before);
+                    dropout_forward(isa, dropout, STREAM, MatMut::new(&mut found, rows, columns, ld), &mut [], Combine::Replace);
+                    assert_same_bits(context, &found, &expected);
+                    mask.fill(0xabcd);
+                    dropout_mask(isa, dropout, STREAM, columns, &mut mask, Combine::Replace);
+                    assert_eq!(mask, expected_mask, "{context:?}");
+                    // Joined with another mask.
+                    let other: Vec<u16> = full_mask(rows, columns).iter().map(|word| word & 0x5a3c).collect();
+                    let mut expected_mask = other.clone();
+                    expected.copy_from_slice(&before);
+                    reference::dropout_forward(dropout, STREAM, MatMut::new(&mut expected, rows, columns, ld), &mut expected_mask);
+                    found.copy_from_slice(&before);
+                    mask.copy_from_slice(&other);
+                    dropout_forward(isa, dropout, STREAM, MatMut::new(&mut found, rows, columns, ld), &mut mask, Combine::And);
+                    assert_same_bits(context, &found, &expected);
+                    assert_eq!(mask, expected_mask, "{context:?}");
+                    mask.copy_from_slice(&other);
+                    dropout_mask(isa, dropout, STREAM, columns, &mut mask, Combine::And);
+                    assert_eq!(mask, expected_mask, "{context:?}");
+                    // Backward.
+                    (found, expected) = (before.clone(), before.clone());
+                    dropout_backward(isa, dropout, &mask, MatMut::new(&mut found, rows, columns, ld));
+                    reference::masked_scale(dropout.scale(), &mask, MatMut::new(&mut expected, rows, columns, ld));
+                    assert_same_bits(context, &found, &expected);
+                    if rate < 1.0 {
+                        let alpha = AlphaDropout::new(rate).expect("a rate");
+                        (found, expected) = (before.clone(), before.clone());
+                        alpha_dropout_forward(isa, alpha, STREAM, MatMut::new(&mut found, rows, columns, ld), &mut mask);
+                        reference::alpha_dropout_forward(isa, alpha, STREAM, MatMut::new(&mut expected, rows, columns, ld));
+                        assert_same_bits(context, &found, &expected);
+                        let mut keep = vec![0; mask.len()];
+                        dropout_mask(isa, dropout, STREAM, columns, &mut keep, Combine::Replace);
+                        assert_eq!(mask, keep, "{context:?}");
+                        (found, expected) = (before.clone(), before.clone());
+                        alpha_dropout_backward(isa, alpha, &mask, MatMut::new(&mut found, rows, columns, ld));
+                        reference::masked_scale(alpha.scale(), &mask, MatMut::new(&mut expected, rows, columns, ld));
+                        assert_same_bits(context, &found, &expected);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rate_0_changes_no_bit_and_rate_1_leaves_nothing() {
+        let before = matrix(1, 2, 40, 40);
+        for isa in Isa::available() {
+            let mut x = before.clone();
+            dropout_forward(
+                isa,
+                Dropout::new(0.0).expect("a rate"),
+                STREAM,
+                MatMut::new(&mut x, 2, 40, 40),
+                &mut [],
+                Combine::Replace,
+            );
+            assert_same_bits(isa, &x, &before);
+            alpha_dropout_forward(isa, AlphaDropout::new(0.0).expect("a rate"), STREAM, MatMut::new(&mut x, 2, 40, 40), &mut []);
+            assert_same_bits(isa, &x, &before);
+            dropout_forward(
+                isa,
+                Dropout::new(1.0).expect("a rate"),
+                STREAM,
+                MatMut::new(&mut x, 2, 40, 40),
+                &mut [],
+                Combine::Replace,
+            );
+            assert_same_bits(isa, &x, &[0.0; 80]);
+        }
+    }
+
+    #[test]
+    fn a_word_equal_to_the_rate_is_kept() {
+        for isa in Isa::available() {
+            for j in 0..70 {
+                let word = f64::from(crate::reference::rng::word(STREAM, 0, j));
+                for (beyond, kept) in [(0.0, true), (0.5, false), (1.0, false)] {
+                    let dropout = Dropout::new((word + beyond) / 4_294_967_296.0).expect("a rate");
+                    let mut mask = [0; 5];
+                    dropout_mask(isa, dropout, STREAM, 70, &mut mask, Combine::Replace);
+                    assert_eq!(reference::bit(&mask, 70, 0, j), kept, "{isa} {j} {beyond}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn masks_do_not_depend_on_the_split_of_the_rows() {
+        let dropout = Dropout::new(0.4).expect("a rate");
+        let (rows, columns) = (13, 70usize);
+        let words = columns.div_ceil(LANES);
+        let mut whole = vec![0; rows * words];
+        dropout_mask(Isa::detect(), dropout, STREAM, columns, &mut whole, Combine::Replace);
+        for isa in Isa::available() {
+            for first in 0..rows {
+                let mut parts = vec![0; rows * words];
+                let (low, high) = parts.split_at_mut(first * words);
+                dropout_mask(isa, dropout, STREAM, columns, low, Combine::Replace);
+                let rest = Stream { first_row: STREAM.first_row + first as u32, ..STREAM };
+                dropout_mask(isa, dropout, rest, columns, high, Combine::Replace);
+                assert_eq!(parts, whole, "{isa} {first}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_mask_serves_relu_and_dropout() {
+        let (m, k, n) = (4, 3, 37);
+        let dropout = Dropout::new(0.5).expect("a rate");
+        let (a, b, bias) = (numbers(1, m * k), numbers(2, k * n), numbers(3, n));
+        for isa in Isa::available() {
+            let (mut y, mut mask) = (vec![0.0; m * n], vec![0; mask_len(m, n)]);
+            let c = MatMut::new(&mut y, m, n, n);
+            gemm(isa, MatRef::new(&a, m, k, k), MatRef::new(&b, k, n, n), &mut BiasedRelu { bias: &bias, c, mask: &mut mask });
+            let relu = (y.clone(), mask.clone());
+            dropout_forward(isa, dropout, STREAM, MatMut::new(&mut y, m, n, n), &mut mask, Combine::And);
+            let mut dy = vec![1.0; m * n];
+            dropout_backward(isa, dropout, &mask, MatMut::new(&mut dy, m, n, n));
+            for i in 0..m {
+                for j in 0..n {
+                    let keep = relu.0[i * n + j] > 0.0 && reference::keeps(0.5, STREAM, i, j);
+                    assert_eq!(reference::bit(&mask, n, i, j), keep);
+                    assert_eq!(y[i * n + j], if keep { 2.0 * relu.0[i * n + j] } else { 0.0 });
+                    assert_eq!(dy[i * n + j], if keep { 2.0 } else { 0.0 });
+                }
+            }
+        }
+    }
+
+    /// Draws for nine rates; the share that is kept must be within four standard deviations.
+    fn check_shares(draws: usize) {
+        let isa = Isa::detect();
+        let columns = 640;
+        for tenths in 1..10 {
+            let rate = f64::from(tenths) / 10.0;
+            let dropout = Dropout::new(rate).expect("a rate");
+            let mut mask = vec![0; mask_len(100, columns)];
+            let (mut kept, mut drawn) = (0u64, 0u64);
+            for step in 0..draws.div_ceil(100 * columns) {
+                let stream = Stream { step: step as u32, layer: tenths, ..STREAM };
+                dropout_mask(isa, dropout, stream, columns, &mut mask, Combine::Replace);
+                kept += mask.iter().map(|word| u64::from(word.count_ones())).sum::<u64>();
+                drawn += 100 * columns as u64;
+            }
+            let deviation = (drawn as f64 * rate * (1.0 - rate)).sqrt();
+            let distance = (kept as f64 - drawn as f64 * (1.0 - rate)) / deviation;
+            assert!(distance.abs() < 4.0, "rate {rate}: {kept} of {drawn} kept, {distance} deviations off");
+        }
+    }
+
+    #[test]
+    fn shares_are_those_of_the_rate() {
+        check_shares(10_000_000 / 9);
+    }
+
+    #[test]
+    #[ignore = "nine thousand million draws: for an optimized build"]
+    fn shares_are_those_of_the_rate_in_a_long_run() {
+        check_shares(1_000_000_000);
+    }
+
+    #[test]
+    fn neighbours_are_independent() {
+        let dropout = Dropout::new(0.5).expect("a rate");
+        let (rows, columns) = (400, 640);
+        let draw = |stream| {
+            let mut mask = vec![0; mask_len(rows, columns)];
+            dropout_mask(Isa::detect(), dropout, stream, columns, &mut mask, Combine::Replace);
+            mask
+        };
+        let mask = draw(STREAM);
+        let others = [
+            ("seed", draw(Stream { seed: 43, ..STREAM })),
+            ("step", draw(Stream { step: 8, ..STREAM })),
+            ("layer", draw(Stream { layer: 2, ..STREAM })),
+            ("row", draw(Stream { first_row: 6, ..STREAM })),
+            ("column", mask.iter().map(|word| word.rotate_left(1)).collect()),
+            ("word", mask.iter().skip(1).chain(&mask[..1]).copied().collect()),
+        ];
+        let n = (rows * columns) as f64;
+        for (name, other) in others {
+            let equal: u32 = mask.iter().zip(&other).map(|(a, b)| (a ^ b).count_zeros()).sum();
+            let distance = (f64::from(equal) - n / 2.0) / (n / 4.0).sqrt();
+            assert!(distance.abs() < 4.0, "{name}: {distance} deviations off");
+        }
+    }
+
+    #[test]
+    fn alpha_dropout_keeps_mean_and_variance() {
+        for (rate, a, b) in
+            [(0.1, 0.9212845162, 0.1619709701), (0.2, 0.8789035834, 0.3090399621), (0.5, 0.8864048947, 0.7791939305)]
+        {
+            let dropout = AlphaDropout::new(rate).expect("a rate");
+            assert!((f64::from(dropout.scale()) - a).abs() < 1e-7 && (f64::from(dropout.shift()) - b).abs() < 1e-7, "{rate}");
+            assert!((f64::from(dropout.dropped()) - (a * AlphaDropout::ALPHA + b)).abs() < 2e-7, "{rate}");
+            // Over numbers of mean 0 and variance 1: 2 sqrt(3) times a uniform one around 0.
+            let (rows, columns) = (500, 640);
+            let mut x = vec![0.0; rows * columns];
+            rng::uniform(Isa::detect(), Stream { seed: 9, ..STREAM }, MatMut::new(&mut x, rows, columns, columns));
+            x.iter_mut().for_each(|x| *x = (*x - 0.5) * 12f32.sqrt());
+            alpha_dropout_forward(Isa::detect(), dropout, STREAM, MatMut::new(&mut x, rows, columns, columns), &mut []);
+            let n = x.len() as f64;
+            let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+            let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
+            assert!(mean.abs() < 4.0 / n.sqrt() && (variance - 1.0).abs() < 8.0 / n.sqrt(), "{rate}: {mean} {variance}");
+        }
+        let exact = -1.673_263_242_354_377_3_f64 * 1.050_700_987_355_480_5;
+        assert!((AlphaDropout::ALPHA - exact).abs() < 1e-15);
+    }
+
+    #[test]
+    fn impossible_rates_are_refused() {
+        for rate in [-0.1, 1.5, f64::NAN, f64::INFINITY] {
+            assert!(Dropout::new(rate).is_err());
+            assert!(AlphaDropout::new(rate).is_err());
+        }
+        assert!(Dropout::new(1.0).is_ok());
+        let error = AlphaDropout::new(1.0).expect_err("a refusal");
+        assert_eq!(std::format!("{error}"), "a dropout rate from 0 to below 1 expected, found 1");
+        assert_eq!(Dropout::new(0.2).expect("a rate").scale(), 1.25);
+    }
+}

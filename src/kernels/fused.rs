@@ -1,0 +1,379 @@
+//! Layers that follow each other, in one pass over memory.
+//!
+//! | kernel | the same as | reads | writes |
+//! |---|---|---|---|
+//! | [`BiasedReluDropout`] | [`BiasedRelu`](super::gemm::BiasedRelu), [`dropout_forward`](super::dropout::dropout_forward) | bias | `C`, mask, once |
+//! | [`batch_norm_relu_dropout_forward`] | [`batch_norm_forward`](super::norm::batch_norm_forward), ReLU, [`dropout_forward`](super::dropout::dropout_forward) | `x` | `y`, mask |
+//! | [`batch_norm_relu_dropout_gradient_sums`] | [`dropout_backward`](super::dropout::dropout_backward), [`gradient_sums`](super::norm::gradient_sums) | `dy`, `x`, mask | `dgamma`, `dbeta` |
+//! | [`batch_norm_relu_dropout_gradient_shards`] | the same, [`gradient_shards`](super::norm::gradient_shards) | `dy`, `x`, mask | shards of both |
+//! | [`batch_norm_relu_dropout_backward`] | [`dropout_backward`](super::dropout::dropout_backward), [`batch_norm_backward`](super::norm::batch_norm_backward) | `dy`, `x`, mask | `dx` over `dy` |
+//!
+//! "The same" is bit for bit. A network without dropout between its layers uses [`Dropout::NONE`], which draws no random numbers. The
+//! mask is that of ReLU and dropout together, in the format of [`dropout`](super::dropout).
+
+use super::dropout::{Dropout, check_mask};
+use super::gemm::Epilogue;
+use super::matrix::{MatMut, MatRef};
+use super::norm::{GradientSums, Normalization, Shards, Terms, Totals, check_len, check_shape};
+use super::reduce::MICRO_SHARD;
+use super::rng::Stream;
+use crate::simd::{Isa, LANES, Simd, SimdOp};
+use core::ops::Range;
+
+/// ReLU and dropout of up to sixteen columns: what becomes of `x`, and the mask. `keep` has no bits beyond the last column.
+#[inline(always)]
+fn relu_dropout<S: Simd>(simd: S, x: S::F32, keep: u16, dropout: Dropout) -> (S::F32, u16) {
+    let keep = keep & !simd.mask_to_bits(simd.le(x, simd.zero()));
+    let scaled = simd.mul(x, simd.splat(dropout.scale()));
+    (simd.select(simd.mask_from_bits(keep), scaled, simd.zero()), keep)
+}
+
+/// Epilogue of a product: `C = dropout(relu(bias + A B))`, and the mask of the elements that were kept.
+pub struct BiasedReluDropout<'a> {
+    /// The bias, `[n]`.
+    pub bias: &'a [f32],
+    /// The dropout.
+    pub dropout: Dropout,
+    /// Where it takes its random numbers.
+    pub stream: Stream,
+    /// C, `[m, n]`.
+    pub c: MatMut<'a>,
+    /// The mask, `m` rows of `n.div_ceil(16)` words.
+    pub mask: &'a mut [u16],
+}
+
+impl Epilogue for BiasedReluDropout<'_> {
+    #[track_caller]
+    fn check(&self, m: usize, n: usize) {
+        check_len("bias", n, self.bias.len());
+        check_shape("C", (m, n), (self.c.rows(), self.c.columns()));
+        check_mask(m, n, self.mask);
+    }
+    #[inline(always)]
+    fn begin<S: Simd, const V: usize>(&self, simd: S, _: usize, column: usize, width: usize) -> [S::F32; V] {
+        let mut vectors = [simd.zero(); V];
+        for (vector, chunk) in vectors.iter_mut().zip(self.bias[column..column + width].chunks(LANES)) {
+            *vector = simd.load_first(chunk);
+        }
+        vectors
+    }
+    #[inline(always)]
+    fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, values: [S::F32; V]) {
+        let first = column / LANES;
+        let mask = &mut self.mask[row * self.bias.len().div_ceil(LANES) + first..][..V];
+        let chunks = self.c.row_mut(row)[column..column + width].chunks_mut(LANES);
+        let mut keep = [0; 4];
+        for (j, ((chunk, word), value)) in chunks.zip(mask).zip(values).enumerate() {
+            if j == 0 || (first + j).is_multiple_of(4) {
+                keep = self.dropout.keep(simd, &self.stream, row, (first + j) / 4);
+            }
+            let keep = keep[(first + j) % 4] & simd.mask_to_bits(simd.mask_first(chunk.len()));
+            let (y, kept) = relu_dropout(simd, value, keep, self.dropout);
+            simd.store_first(y, chunk);
+            *word = kept;
+        }
+    }
+}
+
+/// `y = dropout(relu(gamma x' + beta))`, and the mask of the elements that were kept.
+///
+/// # Shapes
+/// `x: [m, n]`, `y: [m, n]`, `mask: [m, n.div_ceil(16)]`.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn batch_norm_relu_dropout_forward(
+    isa: Isa,
+    x: MatRef<'_>,
+    normalization: Normalization<'_>,
+    (dropout, stream): (Dropout, Stream),
+    y: MatMut<'_>,
+    mask: &mut [u16],
+) {
+    normalization.check(x.columns());
+    check_shape("y", (x.rows(), x.columns()), (y.rows(), y.columns()));
+    check_mask(x.rows(), x.columns(), mask);
+    isa.run(Forward { x, normalization, dropout, stream, y, mask });
+}
+
+struct Forward<'a> {
+    x: MatRef<'a>,
+    normalization: Normalization<'a>,
+    dropout: Dropout,
+    stream: Stream,
+    y: MatMut<'a>,
+    mask: &'a mut [u16],
+}
+
+impl SimdOp for Forward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let words_per_row = self.x.columns().div_ceil(LANES);
+        for i in 0..self.x.rows() {
+            let row = self.x.row(i);
+            let mask = &mut self.mask[i * words_per_row..][..words_per_row];
+            let mut keep = [0; 4];
+            for (block, (y, word)) in self.y.row_mut(i).chunks_mut(LANES).zip(mask).enumerate() {
+                if block % 4 == 0 {
+                    keep = self.dropout.keep(simd, &self.stream, i, block / 4);
+                }
+                let keep = keep[block % 4] & simd.mask_to_bits(simd.mask_first(y.len()));
+                let columns = block * LANES..block * LANES + y.len();
+                let normalized = self.normalization.normalize(simd, simd.load_first(&row[columns.clone()]), columns);
+                let (dropped, kept) = relu_dropout(simd, normalized, keep, self.dropout);
+                simd.store_first(dropped, y);
+                *word = kept;
+            }
+        }
+    }
+}
+
+/// A mask and the factor of what it keeps, for the backward pass: the gradient by what ReLU and dropout were given is
+/// `mask ? factor dy : 0`.
+#[derive(Clone, Copy, Debug)]
+pub struct Masked<'a> {
+    /// The mask of ReLU and dropout together.
+    pub mask: &'a [u16],
+    /// [`Dropout::scale`].
+    pub factor: f32,
+}
+
+impl Masked<'_> {
+    #[inline(always)]
+    fn gradient<S: Simd>(&self, simd: S, dy: S::F32, word: usize) -> S::F32 {
+        let scaled = simd.mul(dy, simd.splat(self.factor));
+        simd.select(simd.mask_from_bits(self.mask[word]), scaled, simd.zero())
+    }
+}
+
+/// `dy x'` and `dy`, behind the mask.
+struct Gradients<'a> {
+    dy: MatRef<'a>,
+    x: MatRef<'a>,
+    normalization: Normalization<'a>,
+    masked: Masked<'a>,
+}
+
+impl<'a> Gradients<'a> {
+    #[track_caller]
+    fn new(dy: MatRef<'a>, x: MatRef<'a>, normalization: Normalization<'a>, masked: Masked<'a>) -> Self {
+        normalization.check(x.columns());
+        check_shape("dy", (x.rows(), x.columns()), (dy.rows(), dy.columns()));
+        check_mask(x.rows(), x.columns(), masked.mask);
+        Self { dy, x, normalization, masked }
+    }
+}
+
+impl Terms<2> for Gradients<'_> {
+    fn rows(&self) -> usize {
+        self.x.rows()
+    }
+    #[inline(always)]
+    fn add<S: Simd>(&self, simd: S, i: usize, columns: Range<usize>, [dgamma, dbeta]: [S::F32; 2]) -> [S::F32; 2] {
+        let word = i * self.x.columns().div_ceil(LANES) + columns.start / LANES;
+        let dy = self.masked.gradient(simd, simd.load_first(&self.dy.row(i)[columns.clone()]), word);
+        let x = simd.load_first(&self.x.row(i)[columns.clone()]);
+        let standardized = self.normalization.standardize(simd, x, columns);
+        [simd.mul_add(dy, standardized, dgamma), simd.add(dbeta, dy)]
+    }
+}
+
+/// The gradients by gamma and beta: `dgamma = sum of dz x'`, `dbeta = sum of dz` with `dz = mask ? factor dy : 0`.
+///
+/// # Shapes
+/// `dy: [rows, n]`, `x: [rows, n]`, the mask `[rows, n.div_ceil(16)]`, `dgamma: [n]`, `dbeta: [n]`.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn batch_norm_relu_dropout_gradient_sums(
+    isa: Isa,
+    dy: MatRef<'_>,
+    x: MatRef<'_>,
+    normalization: Normalization<'_>,
+    masked: Masked<'_>,
+    [dgamma, dbeta]: [&mut [f32]; 2],
+) {
+    check_len("dgamma", x.columns(), dgamma.len());
+    check_len("dbeta", x.columns(), dbeta.len());
+    isa.run(Totals { terms: Gradients::new(dy, x, normalization, masked), first: 0, outputs: [dgamma, dbeta] });
+}
+
+/// The shards of [`batch_norm_relu_dropout_gradient_sums`], for the rows of one thread.
+///
+/// # Shapes
+/// `dy: [rows, n]`, `x: [rows, n]`, the mask `[rows, n.div_ceil(16)]`, `dgamma` and `dbeta: [rows.div_ceil(MICRO_SHARD), n]`.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn batch_norm_relu_dropout_gradient_shards(
+    isa: Isa,
+    dy: MatRef<'_>,
+    x: MatRef<'_>,
+    normalization: Normalization<'_>,
+    masked: Masked<'_>,
+    [dgamma, dbeta]: [MatMut<'_>; 2],
+) {
+    for shards in [&dgamma, &dbeta] {
+        check_shape("shards", (x.rows().div_ceil(MICRO_SHARD), x.columns()), (shards.rows(), shards.columns()));
+    }
+    isa.run(Shards { terms: Gradients::new(dy, x, normalization, masked), outputs: [dgamma, dbeta] });
+}
+
+/// The gradient by the input, in place of that by the output:
+/// `dy = gamma inverse_deviation (dz - dbeta / rows - x' dgamma / rows)` with `dz = mask ? factor dy : 0`.
+///
+/// # Shapes
+/// `x: [m, n]`, the mask `[m, n.div_ceil(16)]`, `dy: [m, n]`, which may be some rows of a larger minibatch.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn batch_norm_relu_dropout_backward(
+    isa: Isa,
+    x: MatRef<'_>,
+    normalization: Normalization<'_>,
+    sums: GradientSums<'_>,
+    masked: Masked<'_>,
+    dy: MatMut<'_>,
+) {
+    normalization.check(x.columns());
+    sums.check(x.columns());
+    check_shape("dy", (x.rows(), x.columns()), (dy.rows(), dy.columns()));
+    check_mask(x.rows(), x.columns(), masked.mask);
+    isa.run(Backward { x, normalization, sums, masked, dy });
+}
+
+struct Backward<'a> {
+    x: MatRef<'a>,
+    normalization: Normalization<'a>,
+    sums: GradientSums<'a>,
+    masked: Masked<'a>,
+    dy: MatMut<'a>,
+}
+
+impl SimdOp for Backward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let words_per_row = self.x.columns().div_ceil(LANES);
+        for i in 0..self.x.rows() {
+            let row = self.x.row(i);
+            for (block, dy) in self.dy.row_mut(i).chunks_mut(LANES).enumerate() {
+                let columns = block * LANES..block * LANES + dy.len();
+                let dz = self.masked.gradient(simd, simd.load_first(dy), i * words_per_row + block);
+                let x = simd.load_first(&row[columns.clone()]);
+                simd.store_first(self.sums.backward(simd, dz, x, &self.normalization, columns), dy);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::dropout::{Combine, dropout_backward, dropout_forward, mask_len};
+    use crate::kernels::gemm::{BiasedRelu, gemm};
+    use crate::kernels::norm::{batch_norm_backward, batch_norm_forward, gradient_shards, gradient_sums};
+    use crate::reference::fused as reference;
+    use crate::reference::samples::{assert_same_bits, matrix, numbers};
+    use std::vec;
+    use std::vec::Vec;
+
+    const STREAM: Stream = Stream { seed: 3, step: 2, layer: 1, first_row: 9 };
+
+    fn rates() -> [Dropout; 3] {
+        [Dropout::NONE, Dropout::new(0.3).expect("a rate"), Dropout::new(1.0).expect("a rate")]
+    }
+
+    #[test]
+    fn no_dropout_is_rate_0() {
+        assert_eq!(Dropout::NONE, Dropout::new(0.0).expect("a rate"));
+    }
+
+    #[test]
+    fn fused_equals_unfused() {
+        for isa in Isa::available() {
+            for n in (0..=33).chain([64, 65, 130]) {
+                for (dropout, rows) in rates().into_iter().zip([3, 17, 33]) {
+                    let (ld, context) = (n + 3, (isa, n, rows, dropout.rate()));
+                    let (data, gradient) = (matrix(1, rows, n, ld), matrix(2, rows, n, ld));
+                    let (x, dy) = (MatRef::new(&data, rows, n, ld), MatRef::new(&gradient, rows, n, ld));
+                    let (mean, inverse, gamma, beta) = (numbers(3, n), numbers(4, n), numbers(5, n), numbers(6, n));
+                    let normalization = Normalization { mean: &mean, inverse_deviation: &inverse, gamma: &gamma, beta: &beta };
+                    let (mut y, mut mask) = (vec![f32::NAN; rows * ld], vec![0xabcd; mask_len(rows, n)]);
+                    let matrix = MatMut::new(&mut y, rows, n, ld);
+                    batch_norm_relu_dropout_forward(isa, x, normalization, (dropout, STREAM), matrix, &mut mask);
+                    let (mut unfused, mut unfused_mask) = (vec![f32::NAN; rows * ld], vec![0xabcd; mask_len(rows, n)]);
+                    let mut matrix = MatMut::new(&mut unfused, rows, n, ld);
+                    batch_norm_forward(isa, x, normalization, matrix.reborrow());
+                    reference::relu(matrix.reborrow(), &mut unfused_mask);
+                    dropout_forward(isa, dropout, STREAM, matrix, &mut unfused_mask, Combine::And);
+                    assert_same_bits(context, &y, &unfused);
+                    assert_eq!(mask, unfused_mask, "{context:?}");
+                    let matrix = MatMut::new(&mut unfused, rows, n, ld);
+                    let by_twin = (dropout, STREAM);
+                    reference::batch_norm_relu_dropout_forward(isa, x, &normalization, by_twin, matrix, &mut unfused_mask);
+                    assert_same_bits(context, &y, &unfused);
+                    assert_eq!(mask, unfused_mask, "{context:?}");
+
+                    let masked = Masked { mask: &mask, factor: dropout.scale() };
+                    let mut dz = gradient.clone();
+                    dropout_backward(isa, dropout, &mask, MatMut::new(&mut dz, rows, n, ld));
+                    let dz = MatRef::new(&dz, rows, n, ld);
+                    let mut sums: [Vec<f32>; 2] = [vec![f32::NAN; n], vec![f32::NAN; n]];
+                    let mut unfused_sums = sums.clone();
+                    let outputs = sums.each_mut().map(Vec::as_mut_slice);
+                    batch_norm_relu_dropout_gradient_sums(isa, dy, x, normalization, masked, outputs);
+                    gradient_sums(isa, dz.into(), x.into(), normalization, unfused_sums.each_mut().map(Vec::as_mut_slice));
+                    assert_same_bits(context, &sums.concat(), &unfused_sums.concat());
+                    let shards = rows.div_ceil(MICRO_SHARD);
+                    let mut buffers: [Vec<f32>; 2] = [vec![f32::NAN; shards * n], vec![f32::NAN; shards * n]];
+                    let mut unfused_buffers = buffers.clone();
+                    let outputs = buffers.each_mut().map(|buffer| MatMut::new(buffer, shards, n, n));
+                    batch_norm_relu_dropout_gradient_shards(isa, dy, x, normalization, masked, outputs);
+                    let outputs = unfused_buffers.each_mut().map(|buffer| MatMut::new(buffer, shards, n, n));
+                    gradient_shards(isa, dz, x, normalization, outputs);
+                    assert_same_bits(context, &buffers.concat(), &unfused_buffers.concat());
+
+                    let sums = GradientSums { dgamma: &mean, dbeta: &beta, rows };
+                    let mut dx = gradient.clone();
+                    batch_norm_relu_dropout_backward(isa, x, normalization, sums, masked, MatMut::new(&mut dx, rows, n, ld));
+                    let mut unfused = gradient.clone();
+                    dropout_backward(isa, dropout, &mask, MatMut::new(&mut unfused, rows, n, ld));
+                    batch_norm_backward(isa, x, normalization, sums, MatMut::new(&mut unfused, rows, n, ld));
+                    assert_same_bits(context, &dx, &unfused);
+                    let mut twin = gradient.clone();
+                    let matrix = MatMut::new(&mut twin, rows, n, ld);
+                    reference::batch_norm_relu_dropout_backward(isa, x, &normalization, &sums, masked, matrix);
+                    assert_same_bits(context, &dx, &twin);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_epilogue_equals_relu_and_dropout() {
+        for isa in Isa::available() {
+            for n in [1, 16, 17, 47, 48, 49, 64, 80, 130, 200] {
+                for (dropout, m) in rates().into_iter().zip([1, 13, 6]) {
+                    let (k, ld, context) = (3, n + 2, (isa, m, n, dropout.rate()));
+                    let (a, b, bias) = (numbers(1, m * k), numbers(2, k * n), numbers(3, n));
+                    let (a, b) = (MatRef::new(&a, m, k, k), MatRef::new(&b, k, n, n));
+                    let (mut y, mut mask) = (vec![f32::NAN; m * ld], vec![0xabcd; mask_len(m, n)]);
+                    let c = MatMut::new(&mut y, m, n, ld);
+                    gemm(isa, a, b, &mut BiasedReluDropout { bias: &bias, dropout, stream: STREAM, c, mask: &mut mask });
+                    let (mut unfused, mut unfused_mask) = (vec![f32::NAN; m * ld], vec![0xabcd; mask_len(m, n)]);
+                    let mut c = MatMut::new(&mut unfused, m, n, ld);
+                    gemm(isa, a, b, &mut BiasedRelu { bias: &bias, c: c.reborrow(), mask: &mut unfused_mask });
+                    dropout_forward(isa, dropout, STREAM, c, &mut unfused_mask, Combine::And);
+                    assert_same_bits(context, &y, &unfused);
+                    assert_eq!(mask, unfused_mask, "{context:?}");
+                }
+            }
+        }
+    }
+}

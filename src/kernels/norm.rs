@@ -1,0 +1,944 @@
+//! Batch normalization: each column of a minibatch is brought to mean 0 and variance 1, then to a learned mean and deviation.
+//!
+//! | kernel | formula, per column | reads | writes |
+//! |---|---|---|---|
+//! | [`statistics`] | `mean = (sum of x) / rows`, `variance = (sum of (x - mean)^2) / rows` | `x`, again from cache | `mean`, `variance` `=` |
+//! | [`inverse_deviation`] | `y = 1 / sqrt(variance + epsilon)` | one row | `=` |
+//! | [`update_moving`] | `moving = momentum moving + (1 - momentum) batch` | two rows | `=` |
+//! | [`batch_norm_forward`] | `y = gamma x' + beta` with `x' = (x - mean) inverse_deviation` | `x` | `y` `=` |
+//! | [`gradient_sums`] | `dgamma = sum of dy x'`, `dbeta = sum of dy` | `dy`, `x` | `dgamma`, `dbeta` `=` |
+//! | [`batch_norm_backward`] | `dx = gamma inverse_deviation (dy - dbeta / rows - x' dgamma / rows)` | `dy`, `x` | `dx` over `dy` |
+//! | [`affine`] | `scale = gamma inverse_deviation`, `shift = beta - mean scale` | four rows | `=` |
+//! | [`affine_forward`], [`affine_backward`] | `x = scale x + shift`, `dy = scale dy` | `x`, `dy` | over it |
+//! | [`fold_into_previous`], [`fold_into_next`] | a dense layer before or after that does the same alone | kernel, bias | over them |
+//!
+//! So a training step passes over the activations once for the statistics and once to normalize them, and over gradient and activations
+//! twice in the backward pass, of which one writes. `x'` is not stored but made again from `x`.
+//!
+//! As in Keras, the variance is the biased one, in the statistics of the batch and in the moving ones. Unlike Keras, which subtracts the
+//! squared mean from the mean square, it is the mean of squared deviations, which does not cancel.
+//!
+//! # Threads
+//!
+//! Sums go over the rows of the whole minibatch, in the order of [`reduce`](super::reduce): row by row within a micro-shard, shards by
+//! a fixed tree. There are two ways to share the work, and both give the same bits as one thread:
+//!
+//! * **by columns**: each thread calls [`statistics`] or [`gradient_sums`] for its own columns of all rows;
+//! * **by rows**, in whole micro-shards: each thread calls [`sum_shards`], [`square_shards`] or [`gradient_shards`] for its own
+//!   rows, and when all are there, [`combine_shards`] adds the shards of all threads.
+
+use super::gemm::RowBlocks;
+use super::matrix::{MatMut, MatRef};
+use super::reduce::{MICRO_SHARD, Tree};
+use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice};
+use core::ops::Range;
+
+/// What Keras adds to a variance before it takes the root.
+pub const EPSILON: f32 = 1e-3;
+/// The share of the moving statistics that Keras keeps in a step.
+pub const MOMENTUM: f64 = 0.99;
+
+/// What columns are normalized with, `[n]` each.
+#[derive(Clone, Copy, Debug)]
+pub struct Normalization<'a> {
+    /// The mean.
+    pub mean: &'a [f32],
+    /// `1 / sqrt(variance + epsilon)`, from [`inverse_deviation`].
+    pub inverse_deviation: &'a [f32],
+    /// The learned deviation.
+    pub gamma: &'a [f32],
+    /// The learned mean.
+    pub beta: &'a [f32],
+}
+
+impl Normalization<'_> {
+    #[track_caller]
+    pub(super) fn check(&self, columns: usize) {
+        check_len("mean", columns, self.mean.len());
+        check_len("inverse deviation", columns, self.inverse_deviation.len());
+        check_len("gamma", columns, self.gamma.len());
+        check_len("beta", columns, self.beta.len());
+    }
+
+    /// `x' = (x - mean) inverse_deviation`
+    #[inline(always)]
+    pub(super) fn standardize<S: Simd>(&self, simd: S, x: S::F32, columns: Range<usize>) -> S::F32 {
+        let mean = simd.load_first(&self.mean[columns.clone()]);
+        simd.mul(simd.sub(x, mean), simd.load_first(&self.inverse_deviation[columns]))
+    }
+
+    /// `gamma x' + beta`
+    #[inline(always)]
+    pub(super) fn normalize<S: Simd>(&self, simd: S, x: S::F32, columns: Range<usize>) -> S::F32 {
+        let (gamma, beta) = (simd.load_first(&self.gamma[columns.clone()]), simd.load_first(&self.beta[columns.clone()]));
+        simd.mul_add(self.standardize(simd, x, columns), gamma, beta)
+    }
+}
+
+#[track_caller]
+pub(super) fn check_len(what: &str, expected: usize, found: usize) {
+    assert!(expected == found, "{what}: {expected} elements expected, found {found}");
+}
+
+#[track_caller]
+pub(super) fn check_shape(what: &str, expected: (usize, usize), found: (usize, usize)) {
+    assert!(expected == found, "{what}: {} x {} expected, found {} x {}", expected.0, expected.1, found.0, found.1);
+}
+
+/// `N` quantities that are summed over rows.
+pub(super) trait Terms<const N: usize> {
+    /// The number of rows.
+    fn rows(&self) -> usize;
+    /// Adds those of row `i`, for up to sixteen columns.
+    fn add<S: Simd>(&self, simd: S, i: usize, columns: Range<usize>, sums: [S::F32; N]) -> [S::F32; N];
+}
+
+/// The sums over the rows of one micro-shard.
+#[inline(always)]
+fn shard_of<S: Simd, const N: usize>(simd: S, terms: &impl Terms<N>, shard: usize, columns: Range<usize>) -> [S::F32; N] {
+    let first = shard * MICRO_SHARD;
+    let mut sums = [simd.zero(); N];
+    for i in first..terms.rows().min(first + MICRO_SHARD) {
+        sums = terms.add(simd, i, columns.clone(), sums);
+    }
+    sums
+}
+
+/// The sums over all rows.
+#[inline(always)]
+fn total_of<S: Simd, const N: usize>(simd: S, terms: &impl Terms<N>, columns: Range<usize>) -> [S::F32; N] {
+    let mut trees = [Tree::new(simd); N];
+    for shard in 0..terms.rows().div_ceil(MICRO_SHARD) {
+        for (tree, sum) in trees.iter_mut().zip(shard_of(simd, terms, shard, columns.clone())) {
+            tree.push(simd, sum);
+        }
+    }
+    let mut totals = [simd.zero(); N];
+    for (total, tree) in totals.iter_mut().zip(&trees) {
+        *total = tree.total(simd);
+    }
+    totals
+}
+
+/// Writes the totals of the columns from `first` on.
+pub(super) struct Totals<'a, T, const N: usize> {
+    pub(super) terms: T,
+    pub(super) first: usize,
+    pub(super) outputs: [&'a mut [f32]; N],
+}
+
+impl<T: Terms<N>, const N: usize> SimdOp for Totals<'_, T, N> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let len = self.outputs.first().map_or(0, |output| output.len());
+        for start in (0..len).step_by(LANES) {
+            let end = len.min(start + LANES);
+            let totals = total_of(simd, &self.terms, self.first + start..self.first + end);
+            for (output, total) in self.outputs.iter_mut().zip(totals) {
+                simd.store_first(total, &mut output[start..end]);
+            }
+        }
+    }
+}
+
+/// Writes the sums of each micro-shard.
+pub(super) struct Shards<'a, T, const N: usize> {
+    pub(super) terms: T,
+    pub(super) outputs: [MatMut<'a>; N],
+}
+
+impl<T: Terms<N>, const N: usize> SimdOp for Shards<'_, T, N> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let columns = self.outputs.first().map_or(0, MatMut::columns);
+        for shard in 0..self.terms.rows().div_ceil(MICRO_SHARD) {
+            for start in (0..columns).step_by(LANES) {
+                let end = columns.min(start + LANES);
+                let sums = shard_of(simd, &self.terms, shard, start..end);
+                for (output, sum) in self.outputs.iter_mut().zip(sums) {
+                    simd.store_first(sum, &mut output.row_mut(shard)[start..end]);
+                }
+            }
+        }
+    }
+}
+
+/// `x`
+struct Values<'a>(RowBlocks<'a>);
+
+impl Terms<1> for Values<'_> {
+    fn rows(&self) -> usize {
+        self.0.rows()
+    }
+    #[inline(always)]
+    fn add<S: Simd>(&self, simd: S, i: usize, columns: Range<usize>, [sum]: [S::F32; 1]) -> [S::F32; 1] {
+        [simd.add(sum, simd.load_first(&self.0.row(i)[columns]))]
+    }
+}
+
+/// `(x - mean)^2`, where the mean begins with that of column `first`.
+struct SquaredDeviations<'a> {
+    x: RowBlocks<'a>,
+    mean: &'a [f32],
+    first: usize,
+}
+
+impl Terms<1> for SquaredDeviations<'_> {
+    fn rows(&self) -> usize {
+        self.x.rows()
+    }
+    #[inline(always)]
+    fn add<S: Simd>(&self, simd: S, i: usize, columns: Range<usize>, [sum]: [S::F32; 1]) -> [S::F32; 1] {
+        let mean = simd.load_first(&self.mean[columns.start - self.first..columns.end - self.first]);
+        let deviation = simd.sub(simd.load_first(&self.x.row(i)[columns]), mean);
+        [simd.mul_add(deviation, deviation, sum)]
+    }
+}
+
+/// `dy x'` and `dy`
+struct Gradients<'a> {
+    dy: RowBlocks<'a>,
+    x: RowBlocks<'a>,
+    normalization: Normalization<'a>,
+}
+
+impl Terms<2> for Gradients<'_> {
+    fn rows(&self) -> usize {
+        self.dy.rows()
+    }
+    #[inline(always)]
+    fn add<S: Simd>(&self, simd: S, i: usize, columns: Range<usize>, [dgamma, dbeta]: [S::F32; 2]) -> [S::F32; 2] {
+        let dy = simd.load_first(&self.dy.row(i)[columns.clone()]);
+        let x = simd.load_first(&self.x.row(i)[columns.clone()]);
+        let standardized = self.normalization.standardize(simd, x, columns);
+        [simd.mul_add(dy, standardized, dgamma), simd.add(dbeta, dy)]
+    }
+}
+
+/// Mean and variance of the columns `first..first + n` of a minibatch: `mean = (sum of x) / rows`,
+/// `variance = (sum of (x - mean)^2) / rows`.
+///
+/// # Shapes
+/// `x: [rows, >= first + n]`, `mean: [n]`, `variance: [n]`.
+///
+/// # Panics
+/// If the shapes do not fit each other or there is no row.
+#[track_caller]
+pub fn statistics(isa: Isa, x: RowBlocks<'_>, first: usize, mean: &mut [f32], variance: &mut [f32]) {
+    assert!(x.rows() > 0, "at least 1 row expected, found 0");
+    check_len("variance", mean.len(), variance.len());
+    assert!(first + mean.len() <= x.columns(), "columns up to {} expected, found {}", x.columns(), first + mean.len());
+    isa.run(Statistics { x, first, mean, variance });
+}
+
+struct Statistics<'a> {
+    x: RowBlocks<'a>,
+    first: usize,
+    mean: &'a mut [f32],
+    variance: &'a mut [f32],
+}
+
+impl SimdOp for Statistics<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let rows = simd.splat(self.x.rows() as f32);
+        let blocks = self.mean.chunks_mut(LANES).zip(self.variance.chunks_mut(LANES));
+        for (block, (mean, variance)) in blocks.enumerate() {
+            // Both passes over sixteen columns before the next sixteen: the second finds them in the cache.
+            let first = self.first + block * LANES;
+            let columns = first..first + mean.len();
+            let [sum] = total_of(simd, &Values(self.x), columns.clone());
+            simd.store_first(simd.div(sum, rows), mean);
+            let [squares] = total_of(simd, &SquaredDeviations { x: self.x, mean, first }, columns);
+            simd.store_first(simd.div(squares, rows), variance);
+        }
+    }
+}
+
+/// `y[s][j] = sum over the rows i of micro-shard s of x[i][j]`
+///
+/// # Shapes
+/// `x: [rows, n]`, `y: [rows.div_ceil(MICRO_SHARD), n]`.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn sum_shards(isa: Isa, x: MatRef<'_>, y: MatMut<'_>) {
+    check_shape("shards", (x.rows().div_ceil(MICRO_SHARD), x.columns()), (y.rows(), y.columns()));
+    isa.run(Shards { terms: Values(x.into()), outputs: [y] });
+}
+
+/// `y[s][j] = sum over the rows i of micro-shard s of (x[i][j] - mean[j])^2`
+///
+/// # Shapes
+/// `x: [rows, n]`, `mean: [n]`, `y: [rows.div_ceil(MICRO_SHARD), n]`.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn square_shards(isa: Isa, x: MatRef<'_>, mean: &[f32], y: MatMut<'_>) {
+    check_shape("shards", (x.rows().div_ceil(MICRO_SHARD), x.columns()), (y.rows(), y.columns()));
+    check_len("mean", x.columns(), mean.len());
+    isa.run(Shards { terms: SquaredDeviations { x: x.into(), mean, first: 0 }, outputs: [y] });
+}
+
+/// `y[j] = (sum over s of shards[s][first + j]) / divisor`, by the tree of [`reduce`](super::reduce). The shards of all
+/// threads, in the order of their rows, are one matrix.
+///
+/// # Shapes
+/// `shards: [any, >= first + n]`, `y: [n]`.
+///
+/// # Panics
+/// If there are not enough columns.
+#[track_caller]
+pub fn combine_shards(isa: Isa, shards: RowBlocks<'_>, first: usize, divisor: f32, y: &mut [f32]) {
+    assert!(first + y.len() <= shards.columns(), "columns up to {} expected, found {}", shards.columns(), first + y.len());
+    isa.run(Combine { shards, first, divisor, y });
+}
+
+struct Combine<'a> {
+    shards: RowBlocks<'a>,
+    first: usize,
+    divisor: f32,
+    y: &'a mut [f32],
+}
+
+impl SimdOp for Combine<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for (block, y) in self.y.chunks_mut(LANES).enumerate() {
+            let first = self.first + block * LANES;
+            let mut tree = Tree::new(simd);
+            for shard in 0..self.shards.rows() {
+                tree.push(simd, simd.load_first(&self.shards.row(shard)[first..first + y.len()]));
+            }
+            simd.store_first(simd.div(tree.total(simd), simd.splat(self.divisor)), y);
+        }
+    }
+}
+
+/// `y = 1 / sqrt(variance + epsilon)`
+///
+/// # Panics
+/// If the lengths differ.
+#[track_caller]
+pub fn inverse_deviation(isa: Isa, variance: &[f32], epsilon: f32, y: &mut [f32]) {
+    struct InverseDeviation {
+        epsilon: f32,
+    }
+    impl MapOp<1, 1> for InverseDeviation {
+        #[inline(always)]
+        fn map<S: Simd>(&self, simd: S, [variance]: [S::F32; 1], _: [S::F32; 1]) -> [S::F32; 1] {
+            [simd.div(simd.splat(1.0), simd.sqrt(simd.add(variance, simd.splat(self.epsilon))))]
+        }
+    }
+    slice::map(isa, InverseDeviation { epsilon }, [variance], [y]);
+}
+
+/// `moving = momentum moving + (1 - momentum) batch`: once per step, for the mean and for the variance.
+///
+/// # Panics
+/// If the lengths differ.
+#[track_caller]
+pub fn update_moving(isa: Isa, momentum: f64, batch: &[f32], moving: &mut [f32]) {
+    struct UpdateMoving {
+        kept: f32,
+        new: f32,
+    }
+    impl MapOp<1, 1> for UpdateMoving {
+        #[inline(always)]
+        fn map<S: Simd>(&self, simd: S, [batch]: [S::F32; 1], [moving]: [S::F32; 1]) -> [S::F32; 1] {
+            [simd.mul_add(moving, simd.splat(self.kept), simd.mul(batch, simd.splat(self.new)))]
+        }
+    }
+    slice::map(isa, UpdateMoving { kept: momentum as f32, new: (1.0 - momentum) as f32 }, [batch], [moving]);
+}
+
+/// `y = gamma (x - mean) inverse_deviation + beta`
+///
+/// # Shapes
+/// `x: [m, n]`, `y: [m, n]`.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn batch_norm_forward(isa: Isa, x: MatRef<'_>, normalization: Normalization<'_>, y: MatMut<'_>) {
+    normalization.check(x.columns());
+    check_shape("y", (x.rows(), x.columns()), (y.rows(), y.columns()));
+    isa.run(Forward { x, normalization, y });
+}
+
+struct Forward<'a> {
+    x: MatRef<'a>,
+    normalization: Normalization<'a>,
+    y: MatMut<'a>,
+}
+
+impl SimdOp for Forward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        for i in 0..self.x.rows() {
+            let row = self.x.row(i);
+            for (block, y) in self.y.row_mut(i).chunks_mut(LANES).enumerate() {
+                let columns = block * LANES..block * LANES + y.len();
+                let x = simd.load_first(&row[columns.clone()]);
+                simd.store_first(self.normalization.normalize(simd, x, columns), y);
+            }
+        }
+    }
+}
+
+/// The gradients by gamma and beta, for all columns: `dgamma = sum of dy x'`, `dbeta = sum of dy`.
+///
+/// # Shapes
+/// `dy: [rows, n]`, `x: [rows, n]`, `dgamma: [n]`, `dbeta: [n]`.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn gradient_sums(
+    isa: Isa,
+    dy: RowBlocks<'_>,
+    x: RowBlocks<'_>,
+    normalization: Normalization<'_>,
+    [dgamma, dbeta]: [&mut [f32]; 2],
+) {
+    normalization.check(x.columns());
+    check_shape("dy", (x.rows(), x.columns()), (dy.rows(), dy.columns()));
+    check_len("dgamma", x.columns(), dgamma.len());
+    check_len("dbeta", x.columns(), dbeta.len());
+    isa.run(Totals { terms: Gradients { dy, x, normalization }, first: 0, outputs: [dgamma, dbeta] });
+}
+
+/// The shards of [`gradient_sums`], for the rows of one thread.
+///
+/// # Shapes
+/// `dy: [rows, n]`, `x: [rows, n]`, `dgamma` and `dbeta: [rows.div_ceil(MICRO_SHARD), n]`.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn gradient_shards(
+    isa: Isa,
+    dy: MatRef<'_>,
+    x: MatRef<'_>,
+    normalization: Normalization<'_>,
+    [dgamma, dbeta]: [MatMut<'_>; 2],
+) {
+    normalization.check(x.columns());
+    check_shape("dy", (x.rows(), x.columns()), (dy.rows(), dy.columns()));
+    for shards in [&dgamma, &dbeta] {
+        check_shape("shards", (x.rows().div_ceil(MICRO_SHARD), x.columns()), (shards.rows(), shards.columns()));
+    }
+    isa.run(Shards { terms: Gradients { dy: dy.into(), x: x.into(), normalization }, outputs: [dgamma, dbeta] });
+}
+
+/// The gradients by gamma and beta of a whole minibatch.
+#[derive(Clone, Copy, Debug)]
+pub struct GradientSums<'a> {
+    /// The gradient by gamma, `[n]`.
+    pub dgamma: &'a [f32],
+    /// The gradient by beta, `[n]`.
+    pub dbeta: &'a [f32],
+    /// The rows of the minibatch.
+    pub rows: usize,
+}
+
+impl GradientSums<'_> {
+    #[track_caller]
+    pub(super) fn check(&self, columns: usize) {
+        check_len("dgamma", columns, self.dgamma.len());
+        check_len("dbeta", columns, self.dbeta.len());
+        assert!(self.rows > 0, "at least 1 row expected, found 0");
+    }
+
+    /// `gamma inverse_deviation (dy - dbeta / rows - x' dgamma / rows)`
+    #[inline(always)]
+    pub(super) fn backward<S: Simd>(
+        &self,
+        simd: S,
+        dy: S::F32,
+        x: S::F32,
+        normalization: &Normalization<'_>,
+        columns: Range<usize>,
+    ) -> S::F32 {
+        let share = simd.splat(-1.0 / self.rows as f32);
+        let by_dbeta = simd.mul_add(simd.load_first(&self.dbeta[columns.clone()]), share, dy);
+        let dgamma = simd.mul(simd.load_first(&self.dgamma[columns.clone()]), share);
+        let centered = simd.mul_add(normalization.standardize(simd, x, columns.clone()), dgamma, by_dbeta);
+        let inverse_deviation = simd.load_first(&normalization.inverse_deviation[columns.clone()]);
+        simd.mul(simd.mul(simd.load_first(&normalization.gamma[columns]), inverse_deviation), centered)
+    }
+}
+
+/// The gradient by the input, in place of that by the output: `dy = gamma inverse_deviation (dy - dbeta / rows - x' dgamma / rows)`.
+///
+/// # Shapes
+/// `x: [m, n]`, `dy: [m, n]`, which may be some rows of a larger minibatch.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn batch_norm_backward(isa: Isa, x: MatRef<'_>, normalization: Normalization<'_>, sums: GradientSums<'_>, dy: MatMut<'_>) {
+    normalization.check(x.columns());
+    sums.check(x.columns());
+    check_shape("dy", (x.rows(), x.columns()), (dy.rows(), dy.columns()));
+    isa.run(Backward { x, normalization, sums, dy });
+}
+
+struct Backward<'a> {
+    x: MatRef<'a>,
+    normalization: Normalization<'a>,
+    sums: GradientSums<'a>,
+    dy: MatMut<'a>,
+}
+
+impl SimdOp for Backward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        for i in 0..self.x.rows() {
+            let row = self.x.row(i);
+            for (block, dy) in self.dy.row_mut(i).chunks_mut(LANES).enumerate() {
+                let columns = block * LANES..block * LANES + dy.len();
+                let x = simd.load_first(&row[columns.clone()]);
+                simd.store_first(self.sums.backward(simd, simd.load_first(dy), x, &self.normalization, columns), dy);
+            }
+        }
+    }
+}
+
+/// Normalization with fixed statistics as one factor and one summand: `scale = gamma inverse_deviation`, `shift = beta - mean scale`.
+///
+/// # Panics
+/// If the lengths differ.
+#[track_caller]
+pub fn affine(isa: Isa, normalization: Normalization<'_>, scale: &mut [f32], shift: &mut [f32]) {
+    struct ToAffine;
+    impl MapOp<4, 2> for ToAffine {
+        #[inline(always)]
+        fn map<S: Simd>(&self, simd: S, [mean, inverse_deviation, gamma, beta]: [S::F32; 4], _: [S::F32; 2]) -> [S::F32; 2] {
+            let scale = simd.mul(gamma, inverse_deviation);
+            let negative = simd.mul(scale, simd.splat(-1.0));
+            [scale, simd.mul_add(mean, negative, beta)]
+        }
+    }
+    let Normalization { mean, inverse_deviation, gamma, beta } = normalization;
+    slice::map(isa, ToAffine, [mean, inverse_deviation, gamma, beta], [scale, shift]);
+}
+
+struct ScaleShift;
+impl MapOp<2, 1> for ScaleShift {
+    #[inline(always)]
+    fn map<S: Simd>(&self, simd: S, [scale, shift]: [S::F32; 2], [x]: [S::F32; 1]) -> [S::F32; 1] {
+        [simd.mul_add(x, scale, shift)]
+    }
+}
+
+struct Scale;
+impl MapOp<1, 1> for Scale {
+    #[inline(always)]
+    fn map<S: Simd>(&self, simd: S, [scale]: [S::F32; 1], [x]: [S::F32; 1]) -> [S::F32; 1] {
+        [simd.mul(x, scale)]
+    }
+}
+
+/// An operation on every row of a matrix, with the same inputs.
+struct EachRow<'a, O, const IN: usize> {
+    op: O,
+    inputs: [&'a [f32]; IN],
+    x: MatMut<'a>,
+}
+
+impl<O: MapOp<IN, 1>, const IN: usize> SimdOp for EachRow<'_, O, IN> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        for i in 0..self.x.rows() {
+            slice::map_with(simd, &self.op, self.inputs, [self.x.row_mut(i)]);
+        }
+    }
+}
+
+/// `x = scale x + shift`: batch normalization in inference, with [`affine`] of the moving statistics.
+///
+/// # Shapes
+/// `scale: [n]`, `shift: [n]`, `x: [m, n]`.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn affine_forward(isa: Isa, scale: &[f32], shift: &[f32], x: MatMut<'_>) {
+    check_len("scale", x.columns(), scale.len());
+    check_len("shift", x.columns(), shift.len());
+    isa.run(EachRow { op: ScaleShift, inputs: [scale, shift], x });
+}
+
+/// `dy = scale dy`: the gradient by the input where the statistics are fixed.
+///
+/// # Shapes
+/// `scale: [n]`, `dy: [m, n]`.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn affine_backward(isa: Isa, scale: &[f32], dy: MatMut<'_>) {
+    check_len("scale", dy.columns(), scale.len());
+    isa.run(EachRow { op: Scale, inputs: [scale], x: dy });
+}
+
+/// Gives the normalization of a dense layer's outputs to the layer: `(x W + b) scale + shift = x W' + b'` with
+/// `W'[i][j] = W[i][j] scale[j]`, `b' = b scale + shift`. Nothing may lie between the two.
+///
+/// # Shapes
+/// `scale: [out_dim]`, `shift: [out_dim]`, `w: [in_dim, out_dim]`, `b: [out_dim]`.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn fold_into_previous(isa: Isa, scale: &[f32], shift: &[f32], w: MatMut<'_>, b: &mut [f32]) {
+    check_len("bias", w.columns(), b.len());
+    check_len("scale", w.columns(), scale.len());
+    slice::map(isa, ScaleShift, [scale, shift], [b]);
+    isa.run(EachRow { op: Scale, inputs: [scale], x: w });
+}
+
+/// Gives the normalization of a dense layer's inputs to the layer: `(x scale + shift) W + b = x W' + b'` with
+/// `W'[i][j] = scale[i] W[i][j]`, `b' = b + shift W`, one chain of fused multiply-adds over `i`. Nothing may lie between the two.
+///
+/// # Shapes
+/// `scale: [in_dim]`, `shift: [in_dim]`, `w: [in_dim, out_dim]`, `b: [out_dim]`.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn fold_into_next(isa: Isa, scale: &[f32], shift: &[f32], w: MatMut<'_>, b: &mut [f32]) {
+    struct FoldIntoNext<'a> {
+        scale: &'a [f32],
+        shift: &'a [f32],
+        w: MatMut<'a>,
+        b: &'a mut [f32],
+    }
+    struct Row {
+        scale: f32,
+        shift: f32,
+    }
+    impl MapOp<0, 2> for Row {
+        #[inline(always)]
+        fn map<S: Simd>(&self, simd: S, _: [S::F32; 0], [w, b]: [S::F32; 2]) -> [S::F32; 2] {
+            [simd.mul(w, simd.splat(self.scale)), simd.mul_add(w, simd.splat(self.shift), b)]
+        }
+    }
+    impl SimdOp for FoldIntoNext<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(mut self, simd: S) {
+            for (i, (&scale, &shift)) in self.scale.iter().zip(self.shift).enumerate() {
+                slice::map_with(simd, &Row { scale, shift }, [], [self.w.row_mut(i), self.b]);
+            }
+        }
+    }
+    check_len("scale", w.rows(), scale.len());
+    check_len("shift", w.rows(), shift.len());
+    check_len("bias", w.columns(), b.len());
+    isa.run(FoldIntoNext { scale, shift, w, b });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::norm as reference;
+    use crate::reference::samples::{SPECIAL, assert_same_bits, matrix, numbers};
+    use std::vec;
+    use std::vec::Vec;
+
+    /// Mean, inverse deviation, gamma and beta.
+    fn vectors(n: usize) -> [Vec<f32>; 4] {
+        let positive = |seed| numbers(seed, n).into_iter().map(|x| x.abs() + 0.25).collect();
+        [numbers(100, n), positive(101), positive(102), numbers(103, n)]
+    }
+
+    fn normalization([mean, inverse_deviation, gamma, beta]: &[Vec<f32>; 4]) -> Normalization<'_> {
+        Normalization { mean, inverse_deviation, gamma, beta }
+    }
+
+    #[test]
+    fn kernels_equal_their_twins() {
+        for isa in Isa::available() {
+            for (n, rows) in (0..=33).flat_map(|n| [1, 3, 16, 17, 50].map(|rows| (n, rows))) {
+                let (ld, context) = (n + 3, (isa, rows, n));
+                let data = matrix(1, rows, n, ld);
+                let gradient = matrix(2, rows, n, ld);
+                let (x, dy) = (MatRef::new(&data, rows, n, ld), MatRef::new(&gradient, rows, n, ld));
+                let mut found: [Vec<f32>; 2] = [vec![f32::NAN; n], vec![f32::NAN; n]];
+                let mut expected = found.clone();
+                let [mean, variance] = &mut found;
+                statistics(isa, x.into(), 0, mean, variance);
+                let [mean, variance] = &mut expected;
+                reference::statistics(isa, x, mean, variance);
+                assert_same_bits(context, &found.concat(), &expected.concat());
+
+                let vectors = vectors(n);
+                let normalization = normalization(&vectors);
+                let (mut y, mut expected_y) = (vec![f32::NAN; rows * ld], vec![f32::NAN; rows * ld]);
+                batch_norm_forward(isa, x, normalization, MatMut::new(&mut y, rows, n, ld));
+                reference::batch_norm_forward(isa, x, &normalization, MatMut::new(&mut expected_y, rows, n, ld));
+                assert_same_bits(context, &y, &expected_y);
+
+                gradient_sums(isa, dy.into(), x.into(), normalization, found.each_mut().map(Vec::as_mut_slice));
+                reference::gradient_sums(isa, dy, x, &normalization, expected.each_mut().map(Vec::as_mut_slice));
+                assert_same_bits(context, &found.concat(), &expected.concat());
+
+                let sums = GradientSums { dgamma: &vectors[0], dbeta: &vectors[3], rows: 7 };
+                let (mut dx, mut expected_dx) = (gradient.clone(), gradient.clone());
+                batch_norm_backward(isa, x, normalization, sums, MatMut::new(&mut dx, rows, n, ld));
+                reference::batch_norm_backward(isa, x, &normalization, &sums, MatMut::new(&mut expected_dx, rows, n, ld));
+                assert_same_bits(context, &dx, &expected_dx);
+
+                let [scale, shift] = &mut found;
+                affine(isa, normalization, scale, shift);
+                let [expected_scale, expected_shift] = &mut expected;
+                reference::affine(isa, &normalization, expected_scale, expected_shift);
+                assert_same_bits(context, scale, expected_scale);
+                assert_same_bits(context, shift, expected_shift);
+                let (mut y, mut expected_y) = (data.clone(), data.clone());
+                affine_forward(isa, scale, shift, MatMut::new(&mut y, rows, n, ld));
+                reference::affine_forward(isa, scale, shift, MatMut::new(&mut expected_y, rows, n, ld));
+                assert_same_bits(context, &y, &expected_y);
+                affine_backward(isa, scale, MatMut::new(&mut y, rows, n, ld));
+                reference::affine_backward(scale, MatMut::new(&mut expected_y, rows, n, ld));
+                assert_same_bits(context, &y, &expected_y);
+
+                let (mut b, mut expected_b) = (numbers(5, n), numbers(5, n));
+                fold_into_previous(isa, scale, shift, MatMut::new(&mut y, rows, n, ld), &mut b);
+                reference::fold_into_previous(isa, scale, shift, MatMut::new(&mut expected_y, rows, n, ld), &mut expected_b);
+                let (scale, shift) = (numbers(6, rows), numbers(7, rows));
+                fold_into_next(isa, &scale, &shift, MatMut::new(&mut y, rows, n, ld), &mut b);
+                reference::fold_into_next(isa, &scale, &shift, MatMut::new(&mut expected_y, rows, n, ld), &mut expected_b);
+                assert_same_bits(context, &y, &expected_y);
+                assert_same_bits(context, &b, &expected_b);
+            }
+            for len in 0..=33 {
+                let positive: Vec<f32> = numbers(8, len).iter().map(|x| x.abs()).chain(SPECIAL).collect();
+                let (mut found, mut expected) = (vec![0.0; positive.len()], vec![0.0; positive.len()]);
+                inverse_deviation(isa, &positive, EPSILON, &mut found);
+                reference::inverse_deviation(&positive, EPSILON, &mut expected);
+                assert_same_bits((isa, len), &found, &expected);
+                update_moving(isa, MOMENTUM, &positive, &mut found);
+                reference::update_moving(isa, MOMENTUM, &positive, &mut expected);
+                assert_same_bits((isa, len), &found, &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn sums_are_the_same_however_the_work_is_shared() {
+        let (rows, n, ld) = (119, 37, 40);
+        let data: Vec<f32> = numbers(1, rows * ld);
+        let gradient: Vec<f32> = numbers(2, rows * ld);
+        let (x, dy) = (MatRef::new(&data, rows, n, ld), MatRef::new(&gradient, rows, n, ld));
+        let vectors = vectors(n);
+        let normalization = normalization(&vectors);
+        for isa in Isa::available() {
+            let (mut mean, mut variance) = (vec![0.0; n], vec![0.0; n]);
+            statistics(isa, x.into(), 0, &mut mean, &mut variance);
+            let (mut dgamma, mut dbeta) = (vec![0.0; n], vec![0.0; n]);
+            gradient_sums(isa, dy.into(), x.into(), normalization, [&mut dgamma, &mut dbeta]);
+            for first in 0..n {
+                let (mut part, mut part_variance) = (mean.clone(), variance.clone());
+                part[first..].fill(0.0);
+                part_variance[first..].fill(0.0);
+                statistics(isa, x.into(), first, &mut part[first..], &mut part_variance[first..]);
+                assert_same_bits((isa, first), &part, &mean);
+                assert_same_bits((isa, first), &part_variance, &variance);
+            }
+            for rows_per_part in [MICRO_SHARD, 3 * MICRO_SHARD, 8 * MICRO_SHARD] {
+                let shards = rows.div_ceil(MICRO_SHARD);
+                let mut buffers: [Vec<f32>; 4] = core::array::from_fn(|_| vec![0.0; shards * n]);
+                for first in (0..rows).step_by(rows_per_part) {
+                    let count = rows_per_part.min(rows - first);
+                    let part = |data| MatRef::new(data, count, n, ld);
+                    let (x, dy) = (part(&data[first * ld..]), part(&gradient[first * ld..]));
+                    let place = first / MICRO_SHARD * n;
+                    let [sums, squares, dgamma, dbeta] =
+                        buffers.each_mut().map(|buffer| MatMut::new(&mut buffer[place..], count.div_ceil(MICRO_SHARD), n, n));
+                    sum_shards(isa, x, sums);
+                    square_shards(isa, x, &mean, squares);
+                    gradient_shards(isa, dy, x, normalization, [dgamma, dbeta]);
+                }
+                let divisors = [rows as f32, rows as f32, 1.0, 1.0];
+                for ((buffer, divisor), expected) in buffers.iter().zip(divisors).zip([&mean, &variance, &dgamma, &dbeta]) {
+                    let mut y = vec![0.0; n];
+                    let (low, high) = y.split_at_mut(20);
+                    combine_shards(isa, MatRef::new(buffer, shards, n, n).into(), 0, divisor, low);
+                    combine_shards(isa, MatRef::new(buffer, shards, n, n).into(), 20, divisor, high);
+                    assert_same_bits((isa, rows_per_part), &y, expected);
+                }
+            }
+        }
+    }
+
+    /// Batch normalization in f64: the sum of `weights * y`, of which the gradients are taken.
+    fn weighted_sum(x: &[f64], [gamma, beta]: [&[f64]; 2], weights: &[f64], n: usize) -> f64 {
+        let rows = x.len() / n;
+        (0..n)
+            .map(|j| {
+                let column = || (0..rows).map(|i| x[i * n + j]);
+                let mean = column().sum::<f64>() / rows as f64;
+                let variance = column().map(|x| (x - mean).powi(2)).sum::<f64>() / rows as f64;
+                let inverse_deviation = 1.0 / (variance + f64::from(EPSILON)).sqrt();
+                let y = column().map(|x| gamma[j] * (x - mean) * inverse_deviation + beta[j]);
+                y.enumerate().map(|(i, y)| weights[i * n + j] * y).sum::<f64>()
+            })
+            .sum()
+    }
+
+    #[test]
+    fn gradients_are_those_of_central_differences() {
+        let (rows, n) = (21, 5);
+        let (x, weights, gamma, beta) = (numbers(1, rows * n), numbers(2, rows * n), numbers(3, n), numbers(4, n));
+        let wide = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+        let exact: [Vec<f64>; 3] = {
+            let mut inputs = [wide(&x), wide(&gamma), wide(&beta)];
+            let weights = wide(&weights);
+            core::array::from_fn(|k| {
+                (0..inputs[k].len())
+                    .map(|i| {
+                        let mut at = |offset: f64| {
+                            let before = inputs[k][i];
+                            inputs[k][i] = before + offset;
+                            let value = weighted_sum(&inputs[0], [&inputs[1], &inputs[2]], &weights, n);
+                            inputs[k][i] = before;
+                            value
+                        };
+                        (at(1e-5) - at(-1e-5)) / 2e-5
+                    })
+                    .collect()
+            })
+        };
+        for isa in Isa::available() {
+            let matrix = MatRef::new(&x, rows, n, n);
+            let (mut mean, mut variance, mut inverse) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
+            statistics(isa, matrix.into(), 0, &mut mean, &mut variance);
+            inverse_deviation(isa, &variance, EPSILON, &mut inverse);
+            let normalization = Normalization { mean: &mean, inverse_deviation: &inverse, gamma: &gamma, beta: &beta };
+            let (mut dgamma, mut dbeta) = (vec![0.0; n], vec![0.0; n]);
+            let dy = MatRef::new(&weights, rows, n, n);
+            gradient_sums(isa, dy.into(), matrix.into(), normalization, [&mut dgamma, &mut dbeta]);
+            let mut dx = weights.clone();
+            let sums = GradientSums { dgamma: &dgamma, dbeta: &dbeta, rows };
+            batch_norm_backward(isa, matrix, normalization, sums, MatMut::new(&mut dx, rows, n, n));
+            // Sums of 21 terms of size 2 in single precision; the differences are exact to about 1e-9.
+            for (found, exact) in [(&dx, &exact[0]), (&dgamma, &exact[1]), (&dbeta, &exact[2])] {
+                for (found, exact) in found.iter().zip(exact) {
+                    assert!((f64::from(*found) - exact).abs() < 5e-6, "{isa}: {found} {exact}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_mean_does_not_spoil_the_variance() {
+        let (rows, n) = (128, 20);
+        let x: Vec<f32> = numbers(1, rows * n).iter().map(|x| 10_000.0 + x).collect();
+        for isa in Isa::available() {
+            let (mut mean, mut variance) = (vec![0.0; n], vec![0.0; n]);
+            statistics(isa, MatRef::new(&x, rows, n, n).into(), 0, &mut mean, &mut variance);
+            for j in 0..n {
+                let column = || x.iter().skip(j).step_by(n).map(|&x| f64::from(x));
+                let exact_mean = column().sum::<f64>() / rows as f64;
+                let exact = column().map(|x| (x - exact_mean).powi(2)).sum::<f64>() / rows as f64;
+                assert!((f64::from(mean[j]) / exact_mean - 1.0).abs() < 1e-6, "{isa}: {} {exact_mean}", mean[j]);
+                assert!((f64::from(variance[j]) / exact - 1.0).abs() < 1e-5, "{isa}: {} {exact}", variance[j]);
+            }
+        }
+    }
+
+    #[test]
+    fn columns_come_out_with_mean_beta_and_deviation_gamma() {
+        let (rows, n) = (200, 18);
+        let mut x = numbers(1, rows * n);
+        x.iter_mut().skip(3).step_by(n).for_each(|x| *x = 7.0);
+        let (gamma, beta) = (vec![2.0; n], vec![0.5; n]);
+        for isa in Isa::available() {
+            let (mut mean, mut variance, mut inverse) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
+            let matrix = MatRef::new(&x, rows, n, n);
+            statistics(isa, matrix.into(), 0, &mut mean, &mut variance);
+            inverse_deviation(isa, &variance, 0.0, &mut inverse);
+            inverse[3] = 1.0 / EPSILON.sqrt();
+            let normalization = Normalization { mean: &mean, inverse_deviation: &inverse, gamma: &gamma, beta: &beta };
+            let mut y = vec![0.0; rows * n];
+            batch_norm_forward(isa, matrix, normalization, MatMut::new(&mut y, rows, n, n));
+            statistics(isa, MatRef::new(&y, rows, n, n).into(), 0, &mut mean, &mut variance);
+            for j in 0..n {
+                let expected = if j == 3 { 0.0 } else { 4.0 };
+                assert!(
+                    (mean[j] - 0.5).abs() < 1e-6 && (variance[j] - expected).abs() < 1e-5,
+                    "{isa} {j} {} {}",
+                    mean[j],
+                    variance[j]
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn moving_statistics_follow_the_batch() {
+        let mut moving = [0.0, 1.0];
+        for _ in 0..100 {
+            update_moving(Isa::detect(), MOMENTUM, &[1.0, 3.0], &mut moving);
+        }
+        let exact = 1.0 - 0.99f64.powi(100);
+        assert!((f64::from(moving[0]) - exact).abs() < 1e-5, "{moving:?}");
+        assert!((f64::from(moving[1]) - (1.0 + 2.0 * exact)).abs() < 1e-5, "{moving:?}");
+    }
+
+    #[test]
+    fn folded_layers_compute_the_same() {
+        let (in_dim, middle, out_dim) = (7, 19, 5);
+        let (x, w1, b1) = (numbers(1, in_dim), numbers(2, in_dim * middle), numbers(3, middle));
+        let (w2, b2) = (numbers(4, middle * out_dim), numbers(5, out_dim));
+        let dense = |x: &[f64], w: &[f32], b: &[f32]| -> Vec<f64> {
+            let n = b.len();
+            (0..n).map(|j| f64::from(b[j]) + x.iter().enumerate().map(|(i, x)| x * f64::from(w[i * n + j])).sum::<f64>()).collect()
+        };
+        let vectors = vectors(middle);
+        let wide: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+        let hidden = dense(&wide, &w1, &b1);
+        let normalized = hidden.iter().enumerate().map(|(j, h)| {
+            let [mean, inverse, gamma, beta] = vectors.each_ref().map(|vector| f64::from(vector[j]));
+            gamma * (h - mean) * inverse + beta
+        });
+        let expected = dense(&normalized.collect::<Vec<f64>>(), &w2, &b2);
+        for isa in Isa::available() {
+            let (mut scale, mut shift) = (vec![0.0; middle], vec![0.0; middle]);
+            affine(isa, normalization(&vectors), &mut scale, &mut shift);
+            let (mut w, mut b) = (w1.clone(), b1.clone());
+            fold_into_previous(isa, &scale, &shift, MatMut::new(&mut w, in_dim, middle, middle), &mut b);
+            let previous = dense(&dense(&wide, &w, &b), &w2, &b2);
+            let (mut w, mut b) = (w2.clone(), b2.clone());
+            fold_into_next(isa, &scale, &shift, MatMut::new(&mut w, middle, out_dim, out_dim), &mut b);
+            let next = dense(&dense(&wide, &w1, &b1), &w, &b);
+            for (found, expected) in previous.iter().chain(&next).zip(expected.iter().chain(&expected)) {
+                assert!((found - expected).abs() < 2e-5 * (1.0 + expected.abs()), "{isa}: {found} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "variance: 3 elements expected, found 2")]
+    fn lengths_are_checked() {
+        statistics(Isa::detect(), MatRef::new(&[0.0; 6], 2, 3, 3).into(), 0, &mut [0.0; 3], &mut [0.0; 2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "at least 1 row expected, found 0")]
+    fn nothing_has_no_mean() {
+        statistics(Isa::detect(), MatRef::new(&[], 0, 3, 3).into(), 0, &mut [0.0; 3], &mut [0.0; 3]);
+    }
+}

@@ -1,0 +1,236 @@
+//! Random numbers that are a function of their place: Philox4x32-10.
+//!
+//! | kernel | formula | writes |
+//! |---|---|---|
+//! | [`uniform`] | `y[i][j] = floor(word(i, j) / 2^8) / 2^24` | `=` |
+//!
+//! Philox (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011) turns a counter of four words and a key of
+//! two into four random words, in ten rounds of multiplications. There is no state, so a number depends on its place only and not
+//! on threads, on the batch's split, on leading dimensions or on the instruction set:
+//!
+//! | word | holds |
+//! |---|---|
+//! | key 0, 1 | the lower and the upper half of [`Stream::seed`] |
+//! | counter 0 | the block of columns: `16 (j / 64) + j % 16` |
+//! | counter 1 | the row in the minibatch: [`Stream::first_row`]` + i` |
+//! | counter 2 | [`Stream::step`] |
+//! | counter 3 | [`Stream::layer`] |
+//!
+//! Of the four resulting words, column `j` takes number `j / 16 % 4`: sixteen counters in the lanes of a vector yield four vectors,
+//! each for sixteen neighbouring columns.
+
+use super::matrix::MatMut;
+use crate::simd::{Isa, LANES, Simd, SimdOp};
+
+/// The columns that take their words from the same sixteen counters.
+pub(crate) const GROUP: usize = 4 * LANES;
+
+pub(crate) const ROUNDS: usize = 10;
+/// The multipliers of the first and the third word of the counter.
+pub(crate) const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+/// What is added to the key from round to round: the golden ratio, and the square root of 3 minus 1.
+pub(crate) const KEY_STEPS: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+
+/// Which random numbers: those of one layer in one step of one training, and which rows of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stream {
+    /// The user's seed.
+    pub seed: u64,
+    /// The number of the step, or of the pass over the network.
+    pub step: u32,
+    /// The number of the layer.
+    pub layer: u32,
+    /// Which row of the minibatch row 0 of the matrix is.
+    pub first_row: u32,
+}
+
+impl Stream {
+    pub(crate) fn key(&self) -> [u32; 2] {
+        [self.seed as u32, (self.seed >> 32) as u32]
+    }
+}
+
+/// Ten rounds on sixteen counters.
+#[inline(always)]
+fn philox<S: Simd>(simd: S, counter: [S::I32; 4], mut key: [u32; 2]) -> [S::I32; 4] {
+    let [mut a, mut b, mut c, mut d] = counter;
+    for _ in 0..ROUNDS {
+        let (a_low, a_high) = simd.widening_mul_u32(a, MULTIPLIERS[0]);
+        let (c_low, c_high) = simd.widening_mul_u32(c, MULTIPLIERS[1]);
+        a = simd.xor_i32(simd.xor_i32(c_high, b), simd.splat_i32(key[0] as i32));
+        c = simd.xor_i32(simd.xor_i32(a_high, d), simd.splat_i32(key[1] as i32));
+        b = c_low;
+        d = a_low;
+        key = [key[0].wrapping_add(KEY_STEPS[0]), key[1].wrapping_add(KEY_STEPS[1])];
+    }
+    [a, b, c, d]
+}
+
+/// The words of the columns `64 group .. 64 group + 64` of row `i` of the matrix.
+#[inline(always)]
+pub(super) fn words<S: Simd>(simd: S, stream: &Stream, i: usize, group: usize) -> [S::I32; 4] {
+    // The integers 0 to 15, as bits of floating-point numbers.
+    const NUMBERS: [f32; LANES] = {
+        let mut numbers = [0.0; LANES];
+        let mut lane = 0;
+        while lane < LANES {
+            numbers[lane] = f32::from_bits(lane as u32);
+            lane += 1;
+        }
+        numbers
+    };
+    let blocks = simd.add_i32(simd.to_bits(simd.load(&NUMBERS)), simd.splat_i32((group * LANES) as i32));
+    let row = stream.first_row.wrapping_add(i as u32);
+    let [row, step, layer] = [row, stream.step, stream.layer];
+    philox(simd, [blocks, simd.splat_i32(row as i32), simd.splat_i32(step as i32), simd.splat_i32(layer as i32)], stream.key())
+}
+
+/// Uniform random numbers from 0 to below 1, multiples of `2^-24`.
+///
+/// # Shapes
+/// `y: [m, n]`.
+pub fn uniform(isa: Isa, stream: Stream, y: MatMut<'_>) {
+    isa.run(Uniform { stream, y });
+}
+
+struct Uniform<'a> {
+    stream: Stream,
+    y: MatMut<'a>,
+}
+
+impl SimdOp for Uniform<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let low_bits = simd.splat_i32(0x00ff_ffff);
+        let unit = simd.splat(1.0 / 16_777_216.0);
+        for i in 0..self.y.rows() {
+            for (group, columns) in self.y.row_mut(i).chunks_mut(GROUP).enumerate() {
+                let words = words(simd, &self.stream, i, group);
+                for (word, chunk) in words.into_iter().zip(columns.chunks_mut(LANES)) {
+                    let integer = simd.and_i32(simd.shift_right::<8>(word), low_bits);
+                    simd.store_first(simd.mul(simd.to_f32(integer), unit), chunk);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::rng as reference;
+    use std::vec;
+
+    /// The counters and keys for which the authors of Philox publish results, with those results.
+    const KNOWN: [([u32; 4], [u32; 2], [u32; 4]); 3] = [
+        ([0; 4], [0; 2], [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]),
+        ([u32::MAX; 4], [u32::MAX; 2], [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]),
+        (
+            [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
+            [0xa409_3822, 0x299f_31d0],
+            [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1],
+        ),
+    ];
+
+    struct Philox {
+        counter: [u32; 4],
+        key: [u32; 2],
+    }
+    impl SimdOp for Philox {
+        type Output = [[u32; LANES]; 4];
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> [[u32; LANES]; 4] {
+            let mut lanes = [[0; LANES]; 4];
+            let counter = self.counter.map(|word| simd.splat_i32(word as i32));
+            for (lanes, words) in lanes.iter_mut().zip(philox(simd, counter, self.key)) {
+                *lanes = simd.to_array(simd.from_bits(words)).map(f32::to_bits);
+            }
+            lanes
+        }
+    }
+
+    #[test]
+    fn known_answers() {
+        for (counter, key, expected) in KNOWN {
+            assert_eq!(reference::philox(counter, key), expected);
+            for isa in Isa::available() {
+                assert_eq!(isa.run(Philox { counter, key }), expected.map(|word| [word; LANES]), "{isa}");
+            }
+        }
+    }
+
+    #[test]
+    fn integer_operations_are_those_of_one_number() {
+        struct Integers {
+            a: [u32; LANES],
+            b: u32,
+        }
+        impl SimdOp for Integers {
+            type Output = ([u32; LANES], [u32; LANES], u16);
+            #[inline(always)]
+            fn run<S: Simd>(self, simd: S) -> Self::Output {
+                let a = simd.to_bits(simd.load(&self.a.map(f32::from_bits)));
+                let (low, high) = simd.widening_mul_u32(a, self.b);
+                let below = simd.mask_to_bits(simd.lt_u32(a, simd.splat_i32(self.b as i32)));
+                (simd.to_array(simd.from_bits(low)).map(f32::to_bits), simd.to_array(simd.from_bits(high)).map(f32::to_bits), below)
+            }
+        }
+        let interesting =
+            [0, 1, 2, 0x7fff_ffff, 0x8000_0000, 0x8000_0001, 0xffff_fffe, 0xffff_ffff, MULTIPLIERS[0], MULTIPLIERS[1]];
+        for (shift, &b) in interesting.iter().enumerate() {
+            let a: [u32; LANES] = core::array::from_fn(|i| interesting[(i + shift) % interesting.len()]);
+            let product = a.map(|a| u64::from(a) * u64::from(b));
+            let below = (0..LANES).fold(0, |bits, i| bits | u16::from(a[i] < b) << i);
+            for isa in Isa::available() {
+                let expected = (product.map(|p| p as u32), product.map(|p| (p >> 32) as u32), below);
+                assert_eq!(isa.run(Integers { a, b }), expected, "{isa} {b:x}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_equal_their_twin_wherever_the_matrix_lies() {
+        let stream = Stream { seed: 0x0123_4567_89ab_cdef, step: 3, layer: 2, first_row: u32::MAX - 1 };
+        for isa in Isa::available() {
+            for columns in [0, 1, 15, 16, 17, 63, 64, 65, 130] {
+                for padding in [0, 5] {
+                    let (rows, ld) = (4, columns + padding);
+                    let mut y = vec![f32::NAN; rows * ld];
+                    uniform(isa, stream, MatMut::new(&mut y, rows, columns, ld));
+                    for i in 0..rows {
+                        for j in 0..ld {
+                            let found = y[i * ld + j];
+                            if j >= columns {
+                                assert!(found.is_nan(), "padding");
+                            } else {
+                                assert_eq!(found, reference::uniform(stream, i, j), "{isa} {columns} {i} {j}");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_part_of_a_stream_changes_the_numbers() {
+        let stream = Stream { seed: 1, step: 1, layer: 1, first_row: 1 };
+        let numbers = |stream| {
+            let mut y = [0.0; 128];
+            uniform(Isa::detect(), stream, MatMut::new(&mut y, 1, 128, 128));
+            y
+        };
+        let others = [
+            Stream { seed: 2, ..stream },
+            Stream { seed: 1 | 1 << 32, ..stream },
+            Stream { step: 2, ..stream },
+            Stream { layer: 2, ..stream },
+            Stream { first_row: 2, ..stream },
+        ];
+        for other in others {
+            let equal = numbers(stream).iter().zip(numbers(other)).filter(|(a, b)| **a == *b).count();
+            assert!(equal <= 1, "{other:?}: {equal} equal numbers");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! [`kernels::rng`](crate::kernels::rng) for one number.
+
+use crate::kernels::rng::{KEY_STEPS, MULTIPLIERS, ROUNDS, Stream};
+
+/// Philox4x32-10.
+pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    let mut words = counter;
+    let mut key = key;
+    for _ in 0..ROUNDS {
+        let [a, c] = [(words[0], MULTIPLIERS[0]), (words[2], MULTIPLIERS[1])].map(|(word, by)| u64::from(word) * u64::from(by));
+        words = [(c >> 32) as u32 ^ words[1] ^ key[0], c as u32, (a >> 32) as u32 ^ words[3] ^ key[1], a as u32];
+        key = [key[0].wrapping_add(KEY_STEPS[0]), key[1].wrapping_add(KEY_STEPS[1])];
+    }
+    words
+}
+
+/// The random word of row `i` and column `j`.
+pub fn word(stream: Stream, i: usize, j: usize) -> u32 {
+    let block = 16 * (j / 64) + j % 16;
+    let counter = [block as u32, stream.first_row.wrapping_add(i as u32), stream.step, stream.layer];
+    philox(counter, [stream.seed as u32, (stream.seed >> 32) as u32])[j / 16 % 4]
+}
+
+/// The random number from 0 to below 1 of row `i` and column `j`.
+pub fn uniform(stream: Stream, i: usize, j: usize) -> f32 {
+    (word(stream, i, j) >> 8) as f32 / 16_777_216.0
+}
