@@ -346,7 +346,7 @@ impl Activation for Gelu {
 /// The approximation of [`Gelu`] by the hyperbolic tangent, `z (1 + tanh(v / 2)) / 2 = z sigmoid(v)` with
 /// `v = sqrt(8 / pi) (z + 0.044715 z^3)`.
 ///
-/// The rounding of `v` shows in the tail: for negative `z` the relative error grows with `|v|`, up to about `2 |v|` ULP; the
+/// The rounding of `v` shows in the tail: for negative `z` the relative error grows with `|v|`; the
 /// absolute error stays below `2^-23`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GeluTanh;
