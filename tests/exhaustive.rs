@@ -37,7 +37,15 @@ const EVERYTHING: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
 const POSITIVE: [f32; 2] = [0.0, f32::INFINITY];
 
 const FUNCTIONS: [Function; 13] = [
-    Function { name: "exp", run: slices::exp, truth: f64::exp, bounds: [1.0, 1.25], range: POSITIVE, growing: true, hash: None },
+    Function {
+        name: "exp",
+        run: slices::exp,
+        truth: f64::exp,
+        bounds: [1.0, 1.25],
+        range: POSITIVE,
+        growing: true,
+        hash: Some(0x49be_1756_b755_29ee),
+    },
     Function { name: "exp2", run: slices::exp2, truth: f64::exp2, bounds: [1.0, 1.25], range: POSITIVE, growing: true, hash: None },
     Function {
         name: "expm1",
@@ -48,12 +56,20 @@ const FUNCTIONS: [Function; 13] = [
         growing: true,
         hash: None,
     },
-    Function { name: "ln", run: slices::ln, truth: f64::ln, bounds: [1.0, 1.0], range: EVERYTHING, growing: true, hash: None },
+    Function {
+        name: "ln",
+        run: slices::ln,
+        truth: f64::ln,
+        bounds: [1.0, 1.0],
+        range: EVERYTHING,
+        growing: true,
+        hash: Some(0xbf7e_0622_f79e_f9e9),
+    },
     Function {
         name: "log1p",
         run: slices::log1p,
         truth: f64::ln_1p,
-        bounds: [1.0, 1.0],
+        bounds: [1.0, 1.25],
         range: EVERYTHING,
         growing: true,
         hash: None,
@@ -65,7 +81,7 @@ const FUNCTIONS: [Function; 13] = [
         bounds: [1.0, 1.25],
         range: [-1.0, 1.0],
         growing: true,
-        hash: None,
+        hash: Some(0x5994_7d99_08b9_9325),
     },
     Function {
         name: "sigmoid",
@@ -74,7 +90,7 @@ const FUNCTIONS: [Function; 13] = [
         bounds: [1.0, 2.0],
         range: [0.0, 1.0],
         growing: true,
-        hash: None,
+        hash: Some(0xa234_0356_2368_fd2e),
     },
     Function {
         name: "softplus",
@@ -83,7 +99,7 @@ const FUNCTIONS: [Function; 13] = [
         bounds: [1.0, 1.25],
         range: POSITIVE,
         growing: true,
-        hash: None,
+        hash: Some(0xc6e6_8a4c_52c7_7f22),
     },
     Function {
         name: "normal_cdf",
@@ -101,7 +117,7 @@ const FUNCTIONS: [Function; 13] = [
         bounds: [1.0, 1.25],
         range: [-1.0, f32::INFINITY],
         growing: true,
-        hash: None,
+        hash: Some(0x3142_071c_45c2_4b7b),
     },
     Function {
         name: "selu",
@@ -110,7 +126,7 @@ const FUNCTIONS: [Function; 13] = [
         bounds: [2.0, 2.0],
         range: [-Selu::SCALE_ALPHA, f32::INFINITY],
         growing: true,
-        hash: None,
+        hash: Some(0xc3d3_f4f6_795f_8a7b),
     },
     Function {
         name: "gelu",
