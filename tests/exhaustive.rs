@@ -58,7 +58,15 @@ const FUNCTIONS: [Function; 13] = [
         growing: true,
         hash: None,
     },
-    Function { name: "tanh", run: slices::tanh, truth: f64::tanh, bounds: [1.0, 1.25], range: [-1.0, 1.0], growing: true, hash: None },
+    Function {
+        name: "tanh",
+        run: slices::tanh,
+        truth: f64::tanh,
+        bounds: [1.0, 1.25],
+        range: [-1.0, 1.0],
+        growing: true,
+        hash: None,
+    },
     Function {
         name: "sigmoid",
         run: slices::sigmoid,
