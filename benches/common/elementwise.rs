@@ -2,6 +2,7 @@
 
 use super::buffer::{Buffer, byte};
 use super::{Against, Candidate, Runner, id, isas, repeat};
+use selvedge::kernels::activations::{self, Elu, Gelu, GeluTanh, Relu, Swish, Tanh};
 use selvedge::kernels::gather::{Scaling, gather, gather_bytes};
 use selvedge::kernels::gemm::RowBlocks;
 use selvedge::kernels::loss::softmax_cross_entropy;
@@ -13,8 +14,11 @@ use selvedge::plan::Region;
 use selvedge::simd::{Isa, LANES, MapOp, Simd, slice};
 use std::hint::black_box;
 
-/// Elements of a slice: input and output lie in the second level of cache, and in memory beyond the last one.
-const LENGTHS: [usize; 2] = [1 << 16, 1 << 24];
+/// Elements of a slice: input and output lie in the second level of cache.
+const CACHED: usize = 1 << 16;
+
+/// Elements of a slice: more than any cache holds. Only for two functions, the heaviest and the lightest kind.
+const UNCACHED: usize = 1 << 24;
 
 /// Bytes of an element.
 const F32: usize = size_of::<f32>();
@@ -22,8 +26,9 @@ const F32: usize = size_of::<f32>();
 pub(super) fn candidates() -> Vec<Candidate> {
     let mut all = Vec::new();
     for isa in isas() {
-        for len in LENGTHS {
-            for (name, function) in FUNCTIONS {
+        for (name, function) in FUNCTIONS {
+            let lengths: &[usize] = if matches!(name, "exp" | "relu") { &[CACHED, UNCACHED] } else { &[CACHED] };
+            for &len in lengths {
                 let against = vec![Against::copy(2 * len * F32, 2 * len * F32)];
                 all.push(Candidate::new(id("elementwise", name, isa, len, 1), against, move || open_function(function, isa, len)));
             }
@@ -58,7 +63,29 @@ macro_rules! functions {
     };
 }
 
-const FUNCTIONS: [(&str, Function); 2] = functions![exp, ln];
+const FUNCTIONS: [(&str, Function); 13] = {
+    let [exp, exp2, expm1, ln, log1p, tanh, sigmoid, softplus] = functions![exp, exp2, expm1, ln, log1p, tanh, sigmoid, softplus];
+    let relu: Function = |isa, x, y| activations::forward(isa, Relu, x, y);
+    let elu: Function = |isa, x, y| activations::forward(isa, Elu::new(1.0), x, y);
+    let gelu: Function = |isa, x, y| activations::forward(isa, Gelu, x, y);
+    let gelu_tanh: Function = |isa, x, y| activations::forward(isa, GeluTanh, x, y);
+    let swish: Function = |isa, x, y| activations::forward(isa, Swish, x, y);
+    [
+        exp,
+        exp2,
+        expm1,
+        ln,
+        log1p,
+        tanh,
+        sigmoid,
+        softplus,
+        ("relu", relu),
+        ("elu", elu),
+        ("gelu", gelu),
+        ("gelu_tanh", gelu_tanh),
+        ("swish", swish),
+    ]
+};
 
 fn open_function(function: Function, isa: Isa, len: usize) -> Runner {
     let (x, mut y) = (Buffer::new(len, 8.0), Buffer::zeros(len));
@@ -81,7 +108,25 @@ struct Kernel {
 const BYTE_ROWS: usize = 60_000;
 const F32_ROWS: usize = 20_000;
 
-static KERNELS: [Kernel; 7] = [
+static KERNELS: [Kernel; 9] = [
+    Kernel {
+        name: "tanh_backward",
+        shapes: &[(128, 512)],
+        against: |_, m, n| Against::copy(3 * m * n * F32, 3 * m * n * F32),
+        open: |isa, m, n| {
+            let (y, dy, mut dz) = (Buffer::new(m * n, 1.0), Buffer::new(m * n, 1.0), Buffer::zeros(m * n));
+            repeat(move || activations::backward(isa, Tanh, black_box(y.get()), dy.get(), dz.get_mut()))
+        },
+    },
+    Kernel {
+        name: "gelu_backward",
+        shapes: &[(128, 512)],
+        against: |_, m, n| Against::copy(3 * m * n * F32, 3 * m * n * F32),
+        open: |isa, m, n| {
+            let (z, dy, mut dz) = (Buffer::new(m * n, 8.0), Buffer::new(m * n, 1.0), Buffer::zeros(m * n));
+            repeat(move || activations::backward(isa, Gelu, black_box(z.get()), dy.get(), dz.get_mut()))
+        },
+    },
     Kernel {
         name: "softmax",
         shapes: &[(1000, 10), (1000, 100)],
