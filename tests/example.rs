@@ -34,7 +34,7 @@ impl Folder {
     }
 
     fn with_garments() -> Self {
-        Self::with_data(&synthetic::garments(300, 1), &synthetic::garments(100, 2))
+        Self::with_data(&synthetic::garments(300, 1), &synthetic::garments(60, 2))
     }
 }
 
@@ -134,7 +134,7 @@ fn the_output_says_what_was_done() {
         ("source", Value::from(source)),
         ("rows", 250.into()),
         ("validation_rows", 50.into()),
-        ("test_rows", 100.into()),
+        ("test_rows", 60.into()),
         ("isa", Isa::detect().name().into()),
         ("threads", 2.into()),
         ("epochs", 3.into()),
