@@ -16,9 +16,9 @@
 //!
 //! # How the defaults were chosen
 //!
-//! By accuracy on the 5,000 validation rows after ten epochs; the test rows were not looked at. With momentum 0.9 and grey levels from 0 to 1,
-//! batch sizes from 32 to 256 with learning rates from 0.005 to 0.1 reached 0.850 to 0.890 for the seeds 10 and 11, and the larger steps
-//! went up and down between epochs. With grey levels of mean 0 and deviation 1 it was:
+//! By accuracy on the 5,000 validation rows after ten epochs, momentum 0.9, without a look at the test rows. Fifteen settings were tried.
+//! Eleven had grey levels from 0 to 1, batch sizes from 32 to 256 and learning rates from 0.005 to 0.1: 0.850 to 0.890, and for the larger
+//! steps a different figure for each seed. Four had grey levels of mean 0 and deviation 1:
 //!
 //! | batch size | learning rate | seed 10 | seed 11 |
 //! |---|---|---|---|
@@ -26,6 +26,9 @@
 //! | **64** | **0.005** | 0.8904 | 0.8902 |
 //! | 64 | 0.01 | 0.8886 | 0.8886 |
 //! | 128 | 0.01 | 0.8880 | 0.8836 |
+//!
+//! Tested once, after the choice, the seeds 0 to 4 reached 0.8858, 0.8803, 0.8823, 0.8836 and 0.8847. The learning rate stays the same to the
+//! end, so the last epochs still wander by half a percent.
 
 mod arguments;
 mod pictures;
@@ -68,7 +71,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let (data, source) = fashion_mnist::load_or_synthesize(arguments.data.as_deref(), &mut download_bar())?;
     writeln!(out, "data: {source}")?;
     let (training, validation) = hold_out(&data.train, arguments.validation_rows);
-    // Grey levels as numbers of mean 0 and standard deviation 1: training goes faster than with numbers from 0 to 1.
+    // Grey levels as numbers of mean 0 and standard deviation 1: as good or better after ten epochs than numbers from 0 to 1.
     let scaling = standardization(&training)?;
     let [training, validation, test] = [&training, &validation, &data.test].map(|dataset| Examples::from(dataset).scaling(scaling));
 
