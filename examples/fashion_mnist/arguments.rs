@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// Trains a network of 784-300-100-10 units on Fashion-MNIST, tests it, and draws what came of it.
 #[derive(Debug, Parser)]
-#[command(name = "fashion_mnist", after_help = AFTER_HELP)]
+#[command(name = "fashion_mnist", after_help = AFTER_HELP, args_override_self = true)]
 pub(crate) struct Arguments {
     /// Directory with the four files of Fashion-MNIST, each with .gz or without
     #[arg(long, value_name = "DIR")]
@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     pub(crate) batch_size: usize,
 
     /// Length of a step of gradient descent
-    #[arg(long, value_name = "X", default_value_t = 0.05, allow_negative_numbers = true, value_parser = learning_rate)]
+    #[arg(long, value_name = "X", default_value_t = 0.005, allow_negative_numbers = true, value_parser = learning_rate)]
     pub(crate) learning_rate: f32,
 
     /// Share of the last step that the next one keeps, from 0 to 1

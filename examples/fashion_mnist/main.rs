@@ -13,6 +13,22 @@
 //! | `terminal.rs` | What is seen while waiting? |
 //! | `pictures.rs` | How is the outcome drawn? |
 //! | `results.rs` | How is it measured? |
+//!
+//! # How the defaults were chosen
+//!
+//! By accuracy on the 5,000 validation rows after ten epochs, momentum 0.9, without a look at the test rows. Fifteen settings were tried.
+//! Eleven had grey levels from 0 to 1, batch sizes from 32 to 256 and learning rates from 0.005 to 0.1: 0.850 to 0.890, and for the larger
+//! steps a different figure for each seed. Four had grey levels of mean 0 and deviation 1:
+//!
+//! | batch size | learning rate | seed 10 | seed 11 |
+//! |---|---|---|---|
+//! | 32 | 0.003 | 0.8910 | 0.8852 |
+//! | **64** | **0.005** | 0.8904 | 0.8902 |
+//! | 64 | 0.01 | 0.8886 | 0.8886 |
+//! | 128 | 0.01 | 0.8880 | 0.8836 |
+//!
+//! Tested once, after the choice, the seeds 0 to 4 reached 0.8858, 0.8803, 0.8823, 0.8836 and 0.8847. The learning rate stays the same to the
+//! end, so the last epochs still wander by half a percent.
 
 mod arguments;
 mod pictures;
@@ -23,9 +39,10 @@ use arguments::Arguments;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use results::{Results, Speed, fma_peak_gflops, weights_hash};
-use selvedge::data::Dataset;
 use selvedge::data::fashion_mnist::{self, CLASS_NAMES, Source};
-use selvedge::model::{Activation, Compile, ConfusionMatrix, Dense, Fit, Flatten, ProgressBar, Sequential, Sgd};
+use selvedge::data::{DataError, Dataset};
+use selvedge::kernels::gather::Scaling;
+use selvedge::model::{Activation, Compile, ConfusionMatrix, Dense, Examples, Fit, Flatten, ProgressBar, Sequential, Sgd};
 use selvedge::simd::Isa;
 use std::error::Error;
 use std::fs;
@@ -54,7 +71,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let (data, source) = fashion_mnist::load_or_synthesize(arguments.data.as_deref(), &mut download_bar())?;
     writeln!(out, "data: {source}")?;
     let (training, validation) = hold_out(&data.train, arguments.validation_rows);
-    let test = data.test;
+    // Grey levels as numbers of mean 0 and standard deviation 1: as good or better after ten epochs than numbers from 0 to 1.
+    let scaling = standardization(&training)?;
+    let [training, validation, test] = [&training, &validation, &data.test].map(|dataset| Examples::from(dataset).scaling(scaling));
 
     // The network.
     let network = Sequential::new(&[28, 28])
@@ -82,10 +101,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     )?;
     let mut fit = Fit::new().epochs(epochs).batch_size(batch_size);
     if !validation.is_empty() {
-        fit = fit.validation_data(&validation);
+        fit = fit.validation_data(validation.clone());
     }
     let peak_before = fma_peak_gflops(isa, threads)?;
-    let history = model.fit(&training, &fit, &mut [&mut ProgressBar::new().transient(), &mut EpochLines::default()])?;
+    let history = model.fit(training.clone(), &fit, &mut [&mut ProgressBar::new().transient(), &mut EpochLines::default()])?;
     let peak_after = fma_peak_gflops(isa, threads)?;
 
     // How fast? Other programs can only hide the limit of the machine, so the higher figure is nearer to it.
@@ -101,10 +120,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     )?;
 
     // How good? The garments of the test, seen for the first time.
-    let evaluation = model.evaluate(&test)?;
-    let predictions = model.predict(&test)?;
+    let evaluation = model.evaluate(test.clone())?;
+    let predictions = model.predict(test.clone())?;
     let predicted: Vec<usize> = predictions.classes().into_iter().map(|class| class as usize).collect();
-    let matrix = ConfusionMatrix::from_labels(CLASS_NAMES.len(), test.labels(), &predicted)?;
+    let matrix = ConfusionMatrix::from_labels(CLASS_NAMES.len(), data.test.labels(), &predicted)?;
     writeln!(out, "test: {}\n", Figures(evaluation))?;
     writeln!(out, "{}", matrix.table_with_names(&CLASS_NAMES)?)?;
     writeln!(out, "{}", matrix.report_with_names(&CLASS_NAMES)?)?;
@@ -113,7 +132,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         let path = |name| arguments.output.join(name);
         pictures::draw_learning_curves(&path("learning_curves.png"), &history)?;
         pictures::draw_confusion_matrix(&path("confusion_matrix.png"), &matrix)?;
-        let mistakes = pictures::draw_mistakes(&path("misclassified.png"), &test, &predictions)?;
+        let mistakes = pictures::draw_mistakes(&path("misclassified.png"), &data.test, &predictions)?;
         writeln!(out, "pictures in {}: learning_curves.png, confusion_matrix.png", arguments.output.display())?;
         match mistakes {
             0 => writeln!(out, "no picture of mistakes: there are none")?,
@@ -163,6 +182,18 @@ fn hold_out(rows: &Dataset, validation_rows: usize) -> (Dataset, Dataset) {
     };
     let order: Vec<u32> = (0..rows.len() as u32).collect();
     (rows.select(&order[..training]), rows.select(&order[training..]))
+}
+
+/// What gives all pixels together mean 0 and standard deviation 1.
+fn standardization(rows: &Dataset) -> Result<Scaling, DataError> {
+    let pixels = rows.statistics()?;
+    let mean_of = |values: &mut dyn Iterator<Item = f32>| values.map(f64::from).sum::<f64>() / rows.row_len() as f64;
+    let mean = mean_of(&mut pixels.mean.iter().copied());
+    // The mean square of each pixel is its variance and the square of its mean.
+    let mean_square = mean_of(
+        &mut pixels.mean.iter().zip(&pixels.standard_deviation).map(|(mean, deviation)| mean * mean + deviation * deviation),
+    );
+    Ok(Scaling::standardize(mean as f32, (mean_square - mean * mean).sqrt() as f32))
 }
 
 /// Whether the results can be written where they should go.

@@ -72,7 +72,7 @@ pub(crate) fn fma_peak_gflops(isa: Isa, threads: usize) -> io::Result<f64> {
     let total = Mutex::new(0.0);
     Pool::new(threads.min(Pool::default_threads()))?.team(|team| {
         team.run(&|_| {
-            let gflops = peak::fma_gflops(isa, Duration::from_millis(200));
+            let gflops = peak::fma_gflops(isa, Duration::from_millis(100));
             *total.lock().unwrap_or_else(PoisonError::into_inner) += gflops;
         });
     });
