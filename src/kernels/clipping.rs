@@ -11,7 +11,7 @@
 //! `clipnorm` of Keras takes the norm of each tensor by itself, `global_clipnorm` that of all tensors together:
 //! `sqrt(reduce::sum(sums of squares of the tensors))`.
 //!
-//! The rows of a micro-shard (see [`reduce`](super::reduce)) are summed one after the other in sixteen lanes, which are added by
+//! The rows of a micro-shard (see [`reduce`]) are summed one after the other in sixteen lanes, which are added by
 //! their fixed tree, and [`reduce::sum`] adds the shards. So threads may share the rows, in
 //! whole micro-shards, without changing a bit. Squares overflow where elements are beyond 1.8e19; the norm is then infinite.
 

@@ -670,7 +670,7 @@ mod tests {
     #[test]
     fn kernels_equal_their_twins() {
         for isa in Isa::available() {
-            for (n, rows) in (0..=33).flat_map(|n| [1, 3, 16, 17, 50].map(|rows| (n, rows))) {
+            for (n, rows) in (0..=33).flat_map(|n| [1, 3, 16, 17, 100].map(|rows| (n, rows))) {
                 let (ld, context) = (n + 3, (isa, rows, n));
                 let data = matrix(1, rows, n, ld);
                 let gradient = matrix(2, rows, n, ld);
