@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A folder that is removed at the end of its test.
@@ -51,15 +52,34 @@ fn write_idx(path: &Path, shape: &[u32], elements: &[u8]) {
     fs::write(path, bytes).expect("written");
 }
 
-/// The example, built beside this test, without any setting of the user's.
+/// The example, without any setting of the user's.
 fn example() -> Command {
-    let test = std::env::current_exe().expect("the path of this test");
-    let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps");
-    let path = profile.join("examples").join(format!("fashion_mnist{}", std::env::consts::EXE_SUFFIX));
-    assert!(path.is_file(), "{} expected; build it with `cargo build --example fashion_mnist`", path.display());
-    let mut command = Command::new(path);
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let mut command = Command::new(BUILT.get_or_init(build));
     command.env_remove("SELVEDGE_ISA").env_remove("SELVEDGE_DATA");
     command
+}
+
+/// Builds the example with the profile of this test. Cargo builds examples for a test run too, but those that have tests of their own only
+/// as such; and a program left from an earlier build must not be tested in place of this one.
+fn build() -> PathBuf {
+    let test = std::env::current_exe().expect("the path of this test");
+    let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args([
+        "build",
+        "--quiet",
+        "--example",
+        "fashion_mnist",
+        "--manifest-path",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+    ]);
+    cargo.arg("--target-dir").arg(profile.parent().expect("target"));
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().expect("cargo starts").success(), "the example builds");
+    profile.join("examples").join(format!("fashion_mnist{}", std::env::consts::EXE_SUFFIX))
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -114,7 +134,7 @@ fn the_weights_depend_on_the_seed_and_on_nothing_of_the_machine() {
         assert_eq!(trained(&["--threads", "2"], isa), expected, "{isa}");
     }
     assert_ne!(trained(&["--seed", "1"], best), expected, "another seed");
-    assert_ne!(trained(&["--learning-rate", "0.04"], best), expected, "another learning rate");
+    assert_ne!(trained(&["--learning-rate", "0.03"], best), expected, "another learning rate");
     assert_ne!(trained(&["--epochs", "1"], best), expected, "fewer epochs");
 }
 
@@ -280,6 +300,6 @@ fn the_official_files_are_learned_alike_everywhere() {
     let [one, two] = ["1", "2"].map(|threads| trained(&directory, &["--threads", threads]));
     assert_eq!(hash(&one), hash(&two));
     assert_eq!((&one["rows"], &one["epoch_seconds"].as_array().map(Vec::len)), (&55_000.into(), &Some(10)));
-    // A floor that tells broken training from working training: the seeds 0 to 4 reach 0.8803 to 0.8858.
-    assert!(one["test_accuracy"].as_f64() >= Some(0.875), "{one}");
+    // The seeds 0 to 4 reach 0.8900 to 0.8933.
+    assert!(one["test_accuracy"].as_f64() >= Some(0.885), "{one}");
 }

@@ -19,11 +19,11 @@ pub(crate) struct Arguments {
     pub(crate) epochs: usize,
 
     /// Rows of a training step
-    #[arg(long, value_name = "N", default_value_t = 64, allow_negative_numbers = true, value_parser = whole(1, u32::MAX))]
+    #[arg(long, value_name = "N", default_value_t = 128, allow_negative_numbers = true, value_parser = whole(1, u32::MAX))]
     pub(crate) batch_size: usize,
 
-    /// Length of a step of gradient descent
-    #[arg(long, value_name = "X", default_value_t = 0.005, allow_negative_numbers = true, value_parser = learning_rate)]
+    /// Length of the first step of gradient descent; steps shrink to 0 along half a cosine wave
+    #[arg(long, value_name = "X", default_value_t = 0.04, allow_negative_numbers = true, value_parser = learning_rate)]
     pub(crate) learning_rate: f32,
 
     /// Share of the last step that the next one keeps, from 0 to 1

@@ -16,19 +16,20 @@
 //!
 //! # How the defaults were chosen
 //!
-//! By accuracy on the 5,000 validation rows after ten epochs, momentum 0.9, without a look at the test rows. Fifteen settings were tried.
-//! Eleven had grey levels from 0 to 1, batch sizes from 32 to 256 and learning rates from 0.005 to 0.1: 0.850 to 0.890, and for the larger
-//! steps a different figure for each seed. Four had grey levels of mean 0 and deviation 1:
+//! By accuracy on the 5,000 validation rows after ten epochs of momentum 0.9, without a look at the test rows. With a constant learning
+//! rate fifteen settings reached 0.850 to 0.891, and the last epochs wandered by half a percent. With one that falls to 0 along half a
+//! cosine wave, and grey levels of mean 0 and deviation 1:
 //!
 //! | batch size | learning rate | seed 10 | seed 11 |
 //! |---|---|---|---|
-//! | 32 | 0.003 | 0.8910 | 0.8852 |
-//! | **64** | **0.005** | 0.8904 | 0.8902 |
-//! | 64 | 0.01 | 0.8886 | 0.8886 |
-//! | 128 | 0.01 | 0.8880 | 0.8836 |
+//! | 64 | 0.01 | 0.8894 | 0.8926 |
+//! | 64 | 0.02 | 0.8940 | 0.8982 |
+//! | 64 | 0.04 | 0.8948 | 0.8936 |
+//! | 128 | 0.01 | 0.8872 | 0.8894 |
+//! | 128 | 0.02 | 0.8894 | 0.8944 |
+//! | **128** | **0.04** | 0.8948 | 0.8984 |
 //!
-//! Tested once, after the choice, the seeds 0 to 4 reached 0.8858, 0.8803, 0.8823, 0.8836 and 0.8847. The learning rate stays the same to the
-//! end, so the last epochs still wander by half a percent.
+//! Tested after the choice, the seeds 0 to 4 reached 0.8928, 0.8900, 0.8917, 0.8916 and 0.8933.
 
 mod arguments;
 mod pictures;
@@ -39,10 +40,12 @@ use arguments::Arguments;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use results::{Results, Speed, fma_peak_gflops, weights_hash};
+use selvedge::data::Dataset;
 use selvedge::data::fashion_mnist::{self, CLASS_NAMES, Source};
-use selvedge::data::{DataError, Dataset};
 use selvedge::kernels::gather::Scaling;
-use selvedge::model::{Activation, Compile, ConfusionMatrix, Dense, Examples, Fit, Flatten, ProgressBar, Sequential, Sgd};
+use selvedge::model::{
+    Activation, Compile, ConfusionMatrix, CosineDecay, Dense, Examples, Fit, Flatten, ProgressBar, Sequential, Sgd,
+};
 use selvedge::simd::Isa;
 use std::error::Error;
 use std::fs;
@@ -72,7 +75,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     writeln!(out, "data: {source}")?;
     let (training, validation) = hold_out(&data.train, arguments.validation_rows);
     // Grey levels as numbers of mean 0 and standard deviation 1: as good or better after ten epochs than numbers from 0 to 1.
-    let scaling = standardization(&training)?;
+    let (mean, deviation) = training.mean_and_standard_deviation()?;
+    let scaling = Scaling::standardize(mean, deviation);
     let [training, validation, test] = [&training, &validation, &data.test].map(|dataset| Examples::from(dataset).scaling(scaling));
 
     // The network.
@@ -99,7 +103,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         training.len(),
         validation.len(),
     )?;
-    let mut fit = Fit::new().epochs(epochs).batch_size(batch_size);
+    let steps = (training.len().div_ceil(batch_size) * epochs) as u64;
+    let schedule = CosineDecay::new(f64::from(learning_rate), steps)?;
+    let mut fit = Fit::new().epochs(epochs).batch_size(batch_size).schedule(&schedule);
     if !validation.is_empty() {
         fit = fit.validation_data(validation.clone());
     }
@@ -182,18 +188,6 @@ fn hold_out(rows: &Dataset, validation_rows: usize) -> (Dataset, Dataset) {
     };
     let order: Vec<u32> = (0..rows.len() as u32).collect();
     (rows.select(&order[..training]), rows.select(&order[training..]))
-}
-
-/// What gives all pixels together mean 0 and standard deviation 1.
-fn standardization(rows: &Dataset) -> Result<Scaling, DataError> {
-    let pixels = rows.statistics()?;
-    let mean_of = |values: &mut dyn Iterator<Item = f32>| values.map(f64::from).sum::<f64>() / rows.row_len() as f64;
-    let mean = mean_of(&mut pixels.mean.iter().copied());
-    // The mean square of each pixel is its variance and the square of its mean.
-    let mean_square = mean_of(
-        &mut pixels.mean.iter().zip(&pixels.standard_deviation).map(|(mean, deviation)| mean * mean + deviation * deviation),
-    );
-    Ok(Scaling::standardize(mean as f32, (mean_square - mean * mean).sqrt() as f32))
 }
 
 /// Whether the results can be written where they should go.

@@ -3,8 +3,8 @@
 use super::backward::{gradients_of_part, loss_of_part};
 use super::forward::{inputs_of_part, network_forward, report, rows_of_part};
 use super::{Batch, Context, Inputs, Report, check};
-use crate::kernels::gemm::{RowBlocks, Updated, gemm_transposed};
-use crate::kernels::optimizers::Optimizer;
+use crate::kernels::gemm::{RowBlocks, Updated, UpdatedByRow, gemm_transposed};
+use crate::kernels::optimizers::{ByRow, Optimizer};
 use crate::kernels::reduce::column_sums_into;
 use crate::parallel::{Executor, Shares};
 use crate::plan::{Block, BlockRef, Layer, Memory, Plan, Purpose};
@@ -31,15 +31,15 @@ pub fn train_step(context: &Context<'_>, optimizer: &Optimizer, batch: &Batch<'_
     let parameters = &mut memory.parameters[..plan.parameters_len()];
     let state = &mut *memory.state;
     match *optimizer {
-        Optimizer::Sgd(rule) => phase.run(rule, with_state(parameters, state)),
-        Optimizer::Momentum(rule) => phase.run(rule, with_state(parameters, state)),
-        Optimizer::RmsProp(rule) => phase.run(rule, with_state(parameters, state)),
-        Optimizer::RmsPropMomentum(rule) => phase.run(rule, with_state(parameters, state)),
-        Optimizer::CenteredRmsProp(rule) => phase.run(rule, with_state(parameters, state)),
-        Optimizer::Adam(rule) => phase.run(rule, with_state(parameters, state)),
-        Optimizer::AmsGrad(rule) => phase.run(rule, with_state(parameters, state)),
-        Optimizer::AdamW(rule) => phase.run(rule, with_state(parameters, state)),
-        Optimizer::Nadam(rule) => phase.run(rule, with_state(parameters, state)),
+        Optimizer::Sgd(rule) => phase.run::<InRegisters, _, _>(rule, with_state(parameters, state)),
+        Optimizer::Momentum(rule) => phase.run::<InRegisters, _, _>(rule, with_state(parameters, state)),
+        Optimizer::RmsProp(rule) => phase.run::<ByRows, _, _>(rule, with_state(parameters, state)),
+        Optimizer::RmsPropMomentum(rule) => phase.run::<ByRows, _, _>(rule, with_state(parameters, state)),
+        Optimizer::CenteredRmsProp(rule) => phase.run::<ByRows, _, _>(rule, with_state(parameters, state)),
+        Optimizer::Adam(rule) => phase.run::<InRegisters, _, _>(rule, with_state(parameters, state)),
+        Optimizer::AmsGrad(rule) => phase.run::<ByRows, _, _>(rule, with_state(parameters, state)),
+        Optimizer::AdamW(rule) => phase.run::<ByRows, _, _>(rule, with_state(parameters, state)),
+        Optimizer::Nadam(rule) => phase.run::<ByRows, _, _>(rule, with_state(parameters, state)),
     }
     report
 }
@@ -71,6 +71,53 @@ fn forward_and_backward(context: &Context<'_>, batch: &Batch<'_>, parameters: &[
     });
 }
 
+/// Where a kernel's gradient and its update meet.
+trait Meeting {
+    /// `parameters = rule(x^T dz, parameters)` for `rows` columns of `x` from `first` on.
+    fn update<R: MapOp<1, N> + Copy + Sync, const N: usize>(
+        isa: Isa,
+        x: (RowBlocks<'_>, usize, usize),
+        dz: RowBlocks<'_>,
+        rule: R,
+        parameters: [&mut [f32]; N],
+        leading_dimension: usize,
+    );
+}
+
+/// In registers: fastest, at the price of a copy of every tile for the optimizer. For those that most people use.
+struct InRegisters;
+
+impl Meeting for InRegisters {
+    fn update<R: MapOp<1, N> + Copy + Sync, const N: usize>(
+        isa: Isa,
+        (x, first, rows): (RowBlocks<'_>, usize, usize),
+        dz: RowBlocks<'_>,
+        rule: R,
+        parameters: [&mut [f32]; N],
+        leading_dimension: usize,
+    ) {
+        gemm_transposed(isa, x, (first, rows), dz, &mut Updated { rule, parameters, leading_dimension });
+    }
+}
+
+/// In a buffer of one row of a tile: all optimizers share one copy of the tiles.
+struct ByRows;
+
+impl Meeting for ByRows {
+    fn update<R: MapOp<1, N> + Copy + Sync, const N: usize>(
+        isa: Isa,
+        (x, first, rows): (RowBlocks<'_>, usize, usize),
+        dz: RowBlocks<'_>,
+        rule: R,
+        parameters: [&mut [f32]; N],
+        leading_dimension: usize,
+    ) {
+        let mut rest = parameters.into_iter();
+        let parameters = core::array::from_fn(|_| rest.next().unwrap_or_default());
+        gemm_transposed(isa, x, (first, rows), dz, &mut UpdatedByRow { isa, rule: &ByRow(rule), parameters, leading_dimension });
+    }
+}
+
 /// Phase B: each part its rows of the weights.
 struct Update<'a> {
     isa: Isa,
@@ -82,13 +129,18 @@ struct Update<'a> {
 
 impl Update<'_> {
     /// `parameters` are the weights and the optimizer's numbers, all in the layout of the plan.
-    fn run<R: MapOp<1, N> + Copy + Sync, const N: usize>(&self, rule: R, mut parameters: [&mut [f32]; N]) {
+    fn run<M: Meeting, R: MapOp<1, N> + Copy + Sync, const N: usize>(&self, rule: R, mut parameters: [&mut [f32]; N]) {
         for (i, layer) in self.plan.layers().iter().enumerate() {
-            self.run_layer(rule, i, layer, parameters.each_mut().map(|buffer| &mut buffer[layer.kernel.offset..layer.bias.end()]));
+            self.run_layer::<M, R, N>(
+                rule,
+                i,
+                layer,
+                parameters.each_mut().map(|buffer| &mut buffer[layer.kernel.offset..layer.bias.end()]),
+            );
         }
     }
 
-    fn run_layer<R: MapOp<1, N> + Copy + Sync, const N: usize>(
+    fn run_layer<M: Meeting, R: MapOp<1, N> + Copy + Sync, const N: usize>(
         &self,
         rule: R,
         i: usize,
@@ -111,7 +163,7 @@ impl Update<'_> {
             let kernels = shares.each_ref().map(|(kernel, _)| kernel.take(part));
             if first < layer.in_dim {
                 let rows = rows_per_part.min(layer.in_dim - first);
-                gemm_transposed(*isa, x, (first, rows), dz, &mut Updated { rule, parameters: kernels, leading_dimension });
+                M::update(*isa, (x, first, rows), dz, rule, kernels, leading_dimension);
             }
             let first = part * columns_per_part;
             if first < layer.out_dim {

@@ -441,6 +441,26 @@ pub fn update<const N: usize>(isa: Isa, rule: impl MapOp<1, N>, g: &[f32], param
     slice::map(isa, rule, [g], parameters);
 }
 
+/// The most numbers that an optimizer has for each parameter, the parameter itself included.
+pub const MAX_PARAMETERS: usize = 4;
+
+/// An optimizer that is called by reference, for a row of parameters at a time; made by [`ByRow`].
+pub trait RowRule: Sync {
+    /// [`update`] of a row. Slices beyond the numbers that the optimizer has are not looked at.
+    fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]);
+}
+
+/// Makes a [`RowRule`] of an optimizer with `N` numbers for each parameter, the parameter itself included.
+#[derive(Clone, Copy, Debug)]
+pub struct ByRow<R, const N: usize>(pub R);
+
+impl<R: MapOp<1, N> + Copy + Sync, const N: usize> RowRule for ByRow<R, N> {
+    fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]) {
+        let mut rest = parameters.into_iter();
+        update(isa, self.0, g, core::array::from_fn(|_| rest.next().unwrap_or_default()));
+    }
+}
+
 /// The rule of one step, chosen at run time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]

@@ -7,6 +7,7 @@ use super::examples::Examples;
 use super::history::{Epoch, Evaluation, History};
 use super::initializers::Fans;
 use super::optimizers::{Optimizer, Progress};
+use super::schedules::LearningRateSchedule;
 use super::sequential::Sequential;
 use super::summary::Summary;
 use crate::data::{Batches, shuffle};
@@ -60,18 +61,19 @@ impl Compile {
 
 /// How long and on what a model is trained.
 ///
-/// Defaults, as in Keras: 1 epoch, minibatches of 32 rows, shuffled, no validation data.
-#[derive(Clone, Debug)]
+/// Defaults, as in Keras: 1 epoch, minibatches of 32 rows, shuffled, no validation data, the optimizer's own learning rate.
+#[derive(Clone)]
 pub struct Fit<'a> {
     epochs: usize,
     batch_size: usize,
     shuffle: bool,
     validation: Option<Examples<'a>>,
+    schedule: Option<&'a dyn LearningRateSchedule>,
 }
 
 impl Default for Fit<'_> {
     fn default() -> Self {
-        Self { epochs: 1, batch_size: 32, shuffle: true, validation: None }
+        Self { epochs: 1, batch_size: 32, shuffle: true, validation: None, schedule: None }
     }
 }
 
@@ -99,10 +101,25 @@ impl<'a> Fit<'a> {
         self
     }
 
+    /// Sets the learning rate (and the momentum, if the schedule has one) before every step. Steps are counted from the model's
+    /// first, over all calls of [`Model::fit`].
+    pub fn schedule(mut self, schedule: &'a dyn LearningRateSchedule) -> Self {
+        self.schedule = Some(schedule);
+        self
+    }
+
     /// What to evaluate on after each epoch.
     pub fn validation_data(mut self, examples: impl Into<Examples<'a>>) -> Self {
         self.validation = Some(examples.into());
         self
+    }
+}
+
+impl std::fmt::Debug for Fit<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { epochs, batch_size, shuffle, .. } = self;
+        let mut text = f.debug_struct("Fit");
+        text.field("epochs", epochs).field("batch_size", batch_size).field("shuffle", shuffle).finish_non_exhaustive()
     }
 }
 
@@ -228,7 +245,8 @@ impl Model {
     /// Trains on rows with labels. Training goes on where an earlier call has ended.
     ///
     /// # Errors
-    /// If the rows or labels do not fit the model or a setting is outside of its range; the model is then left as it was.
+    /// If the rows or labels do not fit the model or a setting is outside of its range; the model is then left as it was. If a
+    /// schedule gives a learning rate that is none, after the steps before it.
     pub fn fit<'a>(
         &mut self,
         training: impl Into<Examples<'a>>,
@@ -255,7 +273,9 @@ impl Model {
             .validation
             .as_ref()
             .map(|examples| Evaluator::new(inference_plan(layers, pool), examples, inference.as_mut_slice()));
-        let mut history = History { epochs: Vec::with_capacity(settings.epochs) };
+        // Room for what most runs need: nothing is gained by reserving what an absurd number of epochs would.
+        let mut history = History { epochs: Vec::with_capacity(settings.epochs.min(1024)) };
+        let mut result = Ok(());
 
         pool.team(|team| {
             let context = Context { isa: *isa, plan: &plan, executor: team };
@@ -273,6 +293,13 @@ impl Model {
                 }
                 let mut total = Total::default();
                 for range in batches.clone() {
+                    if let Some(schedule) = settings.schedule {
+                        result = optimizer.follow(schedule, progress.steps());
+                        if result.is_err() {
+                            stop = ControlFlow::Break(());
+                            break;
+                        }
+                    }
                     let batch = Batch { inputs: training.inputs(&order[range.clone()]), labels: &labels[range] };
                     let mut memory = Memory {
                         parameters: parameters.as_mut_slice(),
@@ -306,7 +333,7 @@ impl Model {
             }
             callbacks.iter_mut().for_each(|callback| callback.on_train_end());
         });
-        Ok(history)
+        result.map(|()| history)
     }
 
     /// Loss and accuracy over rows with labels.

@@ -10,6 +10,7 @@
 //! Formulas are in [`kernels::optimizers`](crate::kernels::optimizers).
 
 use super::error::ModelError;
+use super::schedules::LearningRateSchedule;
 use crate::kernels::optimizers as kernels;
 use crate::kernels::optimizers::{
     AdamSettings, AmsGrad, CenteredRmsProp, MomentumKind, NadamProgress, RmsPropMomentum, RmsPropSettings,
@@ -149,6 +150,13 @@ pub(super) struct Progress {
     nadam: NadamProgress,
 }
 
+impl Progress {
+    /// The number of steps taken.
+    pub(super) fn steps(&self) -> u64 {
+        self.steps
+    }
+}
+
 impl Optimizer {
     /// The current learning rate.
     pub fn learning_rate(&self) -> f32 {
@@ -168,6 +176,21 @@ impl Optimizer {
             | Self::Adam(Adam { learning_rate, .. })
             | Self::Nadam(Nadam { learning_rate, .. }) => *learning_rate = new,
         }
+    }
+
+    /// Takes the learning rate, and the momentum if there is one, of a step from a schedule.
+    pub(super) fn follow(&mut self, schedule: &dyn LearningRateSchedule, step: u64) -> Result<(), ModelError> {
+        let mut next = *self;
+        next.set_learning_rate(schedule.learning_rate(step));
+        if let (Self::Sgd(Sgd { momentum, .. }) | Self::RmsProp(RmsProp { momentum, .. }), Some(new)) =
+            (&mut next, schedule.momentum(step))
+        {
+            // An optimizer without momentum has no room for a velocity.
+            *momentum = if *momentum == 0.0 { 0.0 } else { new };
+        }
+        next.check()?;
+        *self = next;
+        Ok(())
     }
 
     /// Refuses settings outside of their ranges.

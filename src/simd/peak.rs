@@ -19,10 +19,10 @@ impl SimdOp for RegisterLoop {
     type Output = Work;
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Work {
-        // As many chains as the tallest tile of one vector has: enough to hide the latency, few enough for the registers.
+        // As many chains as registers allow: enough to hide the latency.
         match S::TILE_ROWS[0] {
-            12.. => chains::<S, 12>(simd, self.rounds),
-            6..12 => chains::<S, 6>(simd, self.rounds),
+            8.. => chains::<S, 12>(simd, self.rounds),
+            6..8 => chains::<S, 6>(simd, self.rounds),
             _ => chains::<S, 3>(simd, self.rounds),
         }
     }

@@ -38,8 +38,9 @@ impl Simd for Avx512 {
     type I32 = __m512i;
     type Mask = __mmask16;
 
-    // 32 registers: rows * vectors accumulators, one row of B and one broadcast of A.
-    const TILE_ROWS: [usize; 4] = [12, 12, 8, 6];
+    // 32 registers: rows * vectors accumulators, one row of B and one broadcast of A. Of one and two vectors, which only the edges of
+    // a product have, eight rows are enough to hide the latency of the multiply-adds.
+    const TILE_ROWS: [usize; 4] = [8, 8, 8, 6];
 
     vector_methods! {
         splat(self, x: f32) -> __m512 { _mm512_set1_ps(x) }

@@ -195,7 +195,7 @@ fn rows_do_not_know_each_other() {
                 let report = evaluate(&context, &batch, &parameters, &mut workspace);
                 assert_eq!(
                     report.hits,
-                    reports[..rows].iter().map(|report| report.hits).sum(),
+                    reports[..rows].iter().map(|report| report.hits).sum::<usize>(),
                     "{isa}, {parts} parts, {rows} rows"
                 );
                 let losses = reports[..rows].iter().map(|report| report.loss_sum);

@@ -1,7 +1,8 @@
 //! Where the accumulators of a tile begin, and what becomes of them.
 
 use crate::kernels::matrix::{MatMut, MatRef};
-use crate::simd::{LANES, MapOp, Simd};
+use crate::kernels::optimizers::{MAX_PARAMETERS, RowRule};
+use crate::simd::{Isa, LANES, MapOp, Simd};
 
 /// The start and the end of the chains of a product.
 ///
@@ -191,5 +192,44 @@ impl<R: MapOp<1, N>, const N: usize> Epilogue for Updated<'_, R, N> {
                 simd.store_first(vector, &mut row[j * LANES..]);
             }
         }
+    }
+}
+
+/// [`Updated`] for any optimizer, with the same bits: the gradient of each row of a tile goes through a small buffer to a rule that is
+/// called by reference.
+///
+/// [`Updated`] is compiled for every tile and every optimizer; this, which is a little slower, for every tile only once.
+pub struct UpdatedByRow<'a> {
+    /// The instruction set to run the rule with.
+    pub isa: Isa,
+    /// The optimizer.
+    pub rule: &'a dyn RowRule,
+    /// The weights, followed by the optimizer's state in the same layout; empty slices where the optimizer has fewer.
+    pub parameters: [&'a mut [f32]; MAX_PARAMETERS],
+    /// The leading dimension of the weights.
+    pub leading_dimension: usize,
+}
+
+impl Epilogue for UpdatedByRow<'_> {
+    #[track_caller]
+    fn check(&self, m: usize, n: usize) {
+        for slice in self.parameters.iter().filter(|slice| !slice.is_empty()) {
+            MatRef::new(slice, m, n, self.leading_dimension);
+        }
+    }
+    #[inline(always)]
+    fn begin<S: Simd, const V: usize>(&self, simd: S, _: usize, _: usize, _: usize) -> [S::F32; V] {
+        [simd.zero(); V]
+    }
+    #[inline(always)]
+    fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, values: [S::F32; V]) {
+        let mut gradient = [0.0; 4 * LANES];
+        store(simd, values, &mut gradient[..width]);
+        let start = row * self.leading_dimension + column;
+        let parameters = self.parameters.each_mut().map(|slice| match slice.is_empty() {
+            true => &mut [],
+            false => &mut slice[start..start + width],
+        });
+        self.rule.update_row(self.isa, &gradient[..width], parameters);
     }
 }

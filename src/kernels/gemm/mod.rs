@@ -6,7 +6,7 @@ mod shapes;
 
 use super::matrix::MatRef;
 use crate::simd::{Isa, LANES};
-pub use epilogue::{Accumulated, Biased, BiasedRelu, Epilogue, Stored, Updated};
+pub use epilogue::{Accumulated, Biased, BiasedRelu, Epilogue, Stored, Updated, UpdatedByRow};
 use micro::{Panel, Product, run_panel};
 pub use shapes::Cover;
 use shapes::widest_panel;

@@ -5,8 +5,8 @@ use selvedge::data::{Dataset, ValidationSplit, synthetic};
 use selvedge::kernels::MatRef;
 use selvedge::kernels::gather::Scaling;
 use selvedge::model::{
-    Activation, Callback, Compile, Dense, Epoch, Evaluation, Examples, Fit, Flatten, Initializer, Model, ModelError, Run,
-    Sequential, Sgd,
+    Activation, Adam, Callback, Compile, CosineDecay, Dense, Epoch, Evaluation, Examples, Fit, Flatten, Initializer, Model,
+    ModelError, Nadam, Optimizer, RmsProp, Run, Sequential, Sgd,
 };
 use std::ops::ControlFlow;
 
@@ -295,6 +295,35 @@ fn every_activation_learns_but_those_without_a_derivative() {
         let (_, moved) = accuracy(activation);
         assert!(!moved, "{activation:?}: the first layer got a gradient");
     }
+}
+
+#[test]
+fn a_schedule_sets_the_rate_of_every_step_over_all_calls() {
+    let train = synthetic::garments(10, 0);
+    let rates = std::cell::RefCell::new(Vec::new());
+    let schedule = |step: u64| {
+        rates.borrow_mut().push(step);
+        0.5 / (1.0 + step as f32)
+    };
+    let mut model = small_network().compile(Compile::new(SGD).threads(1)).unwrap();
+    let fit = Fit::new().epochs(2).batch_size(4).schedule(&schedule);
+    let history = model.fit(&train, &fit, &mut []).unwrap();
+    assert_eq!(history.epochs.iter().map(|epoch| epoch.learning_rate).collect::<Vec<_>>(), [0.5 / 3.0, 0.5 / 6.0]);
+    model.fit(&train, &fit, &mut []).unwrap();
+    assert_eq!(*rates.borrow(), (0..12).collect::<Vec<u64>>());
+
+    // The same as setting the rates by hand, a step a call.
+    let mut scheduled = small_network().compile(Compile::new(SGD).threads(1)).unwrap();
+    let decay = CosineDecay::new(0.1, 8).unwrap();
+    scheduled.fit(&train, &Fit::new().epochs(2).batch_size(4).schedule(&decay), &mut []).unwrap();
+    let mut other = small_network().compile(Compile::new(SGD).threads(1)).unwrap();
+    other.fit(&train, &Fit::new().epochs(2).batch_size(4), &mut []).unwrap();
+    assert_ne!(weights(&scheduled), weights(&other));
+
+    let nan = |step: u64| if step < 4 { 0.1 } else { f32::NAN };
+    let mut model = small_network().compile(Compile::new(SGD).threads(1)).unwrap();
+    let error = model.fit(&train, &Fit::new().epochs(2).batch_size(4).schedule(&nan), &mut []).unwrap_err();
+    assert_eq!(error.to_string(), "learning_rate: a finite number not below 0 expected, found NaN");
 }
 
 #[test]
