@@ -38,12 +38,6 @@
 
 use crate::simd::{Isa, MapOp, Simd, slice};
 
-/// `x`, or 0 where `x` is denormal. NaN stays.
-#[inline(always)]
-fn flush<S: Simd>(simd: S, x: S::F32) -> S::F32 {
-    simd.select(simd.lt(simd.abs(x), simd.splat(f32::MIN_POSITIVE)), simd.zero(), x)
-}
-
 /// Gradient descent without momentum.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sgd {
@@ -84,7 +78,7 @@ impl MapOp<1, 2> for Momentum {
     fn map<S: Simd>(&self, simd: S, [g]: [S::F32; 1], [w, v]: [S::F32; 2]) -> [S::F32; 2] {
         let momentum = simd.splat(self.momentum);
         let step = simd.mul(simd.splat(-self.learning_rate), g);
-        let v = flush(simd, simd.mul_add(momentum, v, step));
+        let v = simd.flush_denormals(simd.mul_add(momentum, v, step));
         let w = match self.kind {
             MomentumKind::Classic => simd.add(w, v),
             MomentumKind::Nesterov => simd.add(w, simd.mul_add(momentum, v, step)),
@@ -136,7 +130,7 @@ impl RmsProp {
     #[inline(always)]
     fn mean_square<S: Simd>(&self, simd: S, g: S::F32, v: S::F32) -> S::F32 {
         let square = simd.mul(simd.mul(simd.splat(self.one_minus_rho), g), g);
-        flush(simd, simd.mul_add(simd.splat(self.rho), v, square))
+        simd.flush_denormals(simd.mul_add(simd.splat(self.rho), v, square))
     }
 
     /// `learning_rate g / sqrt(square + epsilon)`
@@ -169,7 +163,7 @@ impl MapOp<1, 3> for RmsPropMomentum {
     fn map<S: Simd>(&self, simd: S, [g]: [S::F32; 1], [w, v, m]: [S::F32; 3]) -> [S::F32; 3] {
         let v = self.rule.mean_square(simd, g, v);
         let step = self.rule.step(simd, g, v);
-        let m = flush(simd, simd.mul_add(simd.splat(self.momentum), m, step));
+        let m = simd.flush_denormals(simd.mul_add(simd.splat(self.momentum), m, step));
         [simd.sub(w, m), v, m]
     }
 }
@@ -188,9 +182,9 @@ impl MapOp<1, 4> for CenteredRmsProp {
     fn map<S: Simd>(&self, simd: S, [g]: [S::F32; 1], [w, v, m, a]: [S::F32; 4]) -> [S::F32; 4] {
         let v = self.rule.mean_square(simd, g, v);
         let new = simd.mul(simd.splat(self.rule.one_minus_rho), g);
-        let a = flush(simd, simd.mul_add(simd.splat(self.rule.rho), a, new));
+        let a = simd.flush_denormals(simd.mul_add(simd.splat(self.rule.rho), a, new));
         let step = self.rule.step(simd, g, simd.sub(v, simd.mul(a, a)));
-        let m = flush(simd, simd.mul_add(simd.splat(self.momentum), m, step));
+        let m = simd.flush_denormals(simd.mul_add(simd.splat(self.momentum), m, step));
         [simd.sub(w, m), v, m, a]
     }
 }
@@ -265,7 +259,7 @@ impl Moments {
     fn update<S: Simd>(&self, simd: S, g: S::F32, m: S::F32, v: S::F32) -> (S::F32, S::F32) {
         let m = simd.mul_add(simd.splat(self.one_minus_beta_1), simd.sub(g, m), m);
         let v = simd.mul_add(simd.splat(self.one_minus_beta_2), simd.sub(simd.mul(g, g), v), v);
-        (flush(simd, m), flush(simd, v))
+        (simd.flush_denormals(m), simd.flush_denormals(v))
     }
 }
 

@@ -165,6 +165,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
         self.from_bits(self.and_i32(self.to_bits(x), self.splat_i32(i32::MAX)))
     }
 
+    /// `x`, or 0 where `x` is denormal. NaN stays.
+    #[inline(always)]
+    fn flush_denormals(self, x: Self::F32) -> Self::F32 {
+        self.select(self.lt(self.abs(x), self.splat(f32::MIN_POSITIVE)), self.zero(), x)
+    }
+
     /// The lanes as an array.
     #[inline(always)]
     fn to_array(self, x: Self::F32) -> [f32; LANES] {

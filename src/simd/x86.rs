@@ -59,6 +59,11 @@ impl Simd for Avx512 {
         lt(self, a: __m512, b: __m512) -> __mmask16 { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) }
         le(self, a: __m512, b: __m512) -> __mmask16 { _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b) }
         eq(self, a: __m512, b: __m512) -> __mmask16 { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b) }
+        flush_denormals(self, x: __m512) -> __m512 {{
+            // Zeros and denormals are the numbers without a bit of the exponent.
+            let exponent = _mm512_set1_epi32(0x7f80_0000);
+            _mm512_maskz_mov_ps(_mm512_test_epi32_mask(_mm512_castps_si512(x), exponent), x)
+        }}
         select(self, mask: __mmask16, yes: __m512, no: __m512) -> __m512 { _mm512_mask_blend_ps(mask, no, yes) }
         to_bits(self, x: __m512) -> __m512i { _mm512_castps_si512(x) }
         from_bits(self, x: __m512i) -> __m512 { _mm512_castsi512_ps(x) }

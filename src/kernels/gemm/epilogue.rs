@@ -167,7 +167,7 @@ pub struct Updated<'a, R, const N: usize> {
     pub leading_dimension: usize,
 }
 
-impl<R: MapOp<1, N>, const N: usize> Epilogue for Updated<'_, R, N> {
+impl<R: MapOp<1, N> + Copy, const N: usize> Epilogue for Updated<'_, R, N> {
     #[track_caller]
     fn check(&self, m: usize, n: usize) {
         for slice in &self.parameters {
@@ -181,13 +181,15 @@ impl<R: MapOp<1, N>, const N: usize> Epilogue for Updated<'_, R, N> {
     #[inline(always)]
     fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, values: [S::F32; V]) {
         let start = row * self.leading_dimension + column;
+        // A copy, so that the compiler knows that no store to the parameters changes it.
+        let rule = self.rule;
         let mut rows = self.parameters.each_mut().map(|slice| &mut slice[start..start + width]);
         for (j, gradient) in values.into_iter().enumerate() {
             let mut vectors = [simd.zero(); N];
             for (vector, row) in vectors.iter_mut().zip(&rows) {
                 *vector = simd.load_first(&row[j * LANES..]);
             }
-            let updated = self.rule.map(simd, [gradient], vectors);
+            let updated = rule.map(simd, [gradient], vectors);
             for (row, vector) in rows.iter_mut().zip(updated) {
                 simd.store_first(vector, &mut row[j * LANES..]);
             }

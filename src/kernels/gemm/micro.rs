@@ -123,6 +123,20 @@ pub(super) fn run_panel<E: Epilogue>(
     }
 }
 
+/// Repeats an expression for each row of a tile, written out: in a loop, which the compiler might leave as one, a row number that is
+/// not a constant would send all accumulators through memory.
+macro_rules! for_each_row {
+    ($rows:expr, $i:ident => $body:expr) => {
+        for_each_row!(@ $rows, $i, $body, 0 1 2 3 4 5 6 7)
+    };
+    (@ $rows:expr, $i:ident, $body:expr, $($row:literal)+) => {
+        $(if $row < $rows {
+            let $i = $row;
+            $body;
+        })+
+    };
+}
+
 struct Tiles<'a, E, const ROWS: usize, const VECTORS: usize> {
     product: &'a Product<'a>,
     panel: Panel,
@@ -157,14 +171,10 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, ROWS, VE
         let width = if WHOLE { VECTORS * LANES } else { self.product.n - column };
         for row in (0..tiles).map(|tile| row + tile * ROWS) {
             let mut accumulators = [[simd.zero(); VECTORS]; ROWS];
-            for (i, line) in accumulators.iter_mut().enumerate() {
-                *line = self.epilogue.begin(simd, row + i, column, width);
-            }
+            for_each_row!(ROWS, i => accumulators[i] = self.epilogue.begin(simd, row + i, column, width));
             // SAFETY: `run` has checked that all rows and columns of the panel exist.
             unsafe { multiply::<S, ROWS, VECTORS, WHOLE>(simd, self.product, row, column, &mut accumulators) };
-            for (i, line) in accumulators.into_iter().enumerate() {
-                self.epilogue.finish(simd, row + i, column, width, line);
-            }
+            for_each_row!(ROWS, i => self.epilogue.finish(simd, row + i, column, width, accumulators[i]));
         }
     }
 }
