@@ -60,6 +60,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The largest number of rows of a GEMM tile of 1, 2, 3 and 4 vectors in a row for which all accumulators stay in registers;
     /// 0 where a tile so wide does not fit.
     const TILE_ROWS: [usize; 4];
+    /// Whether a masked load is about as fast as another, so that GEMM tiles need no version of their own for whole vectors.
+    const MASKED_LOADS_ARE_FREE: bool;
 
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::F32;

@@ -41,22 +41,37 @@ pub fn map_with<S: Simd, const IN: usize, const OUT: usize>(
     for found in inputs.iter().map(|input| input.len()).chain(outputs.iter().map(|output| output.len())) {
         assert!(found == len, "slices of one length expected: {len}, found {found}");
     }
-    let mut start = 0;
-    while start < len {
-        let end = len.min(start + LANES);
-        let mut read = [simd.zero(); IN];
-        for (vector, input) in read.iter_mut().zip(&inputs) {
-            *vector = simd.load_first(&input[start..end]);
-        }
-        let mut replaced = [simd.zero(); OUT];
-        for (vector, output) in replaced.iter_mut().zip(&outputs) {
-            *vector = simd.load_first(&output[start..end]);
-        }
-        let result = op.map(simd, read, replaced);
-        for (output, vector) in outputs.iter_mut().zip(result) {
-            simd.store_first(vector, &mut output[start..end]);
-        }
-        start = end;
+    // Ranges of a constant length first: the compiler then leaves out the masks.
+    let whole = len - len % LANES;
+    for start in (0..whole).step_by(LANES) {
+        map_range(simd, op, &inputs, &mut outputs, start, LANES);
+    }
+    if whole < len {
+        map_range(simd, op, &inputs, &mut outputs, whole, len - whole);
+    }
+}
+
+/// One vector or a part of one.
+#[inline(always)]
+fn map_range<S: Simd, const IN: usize, const OUT: usize>(
+    simd: S,
+    op: &impl MapOp<IN, OUT>,
+    inputs: &[&[f32]; IN],
+    outputs: &mut [&mut [f32]; OUT],
+    start: usize,
+    len: usize,
+) {
+    let mut read = [simd.zero(); IN];
+    for (vector, input) in read.iter_mut().zip(inputs) {
+        *vector = simd.load_first(&input[start..start + len]);
+    }
+    let mut replaced = [simd.zero(); OUT];
+    for (vector, output) in replaced.iter_mut().zip(outputs.iter()) {
+        *vector = simd.load_first(&output[start..start + len]);
+    }
+    let result = op.map(simd, read, replaced);
+    for (output, vector) in outputs.iter_mut().zip(result) {
+        simd.store_first(vector, &mut output[start..start + len]);
     }
 }
 

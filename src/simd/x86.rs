@@ -38,14 +38,14 @@ impl Simd for Avx512 {
     type I32 = __m512i;
     type Mask = __mmask16;
 
-    // 32 registers: rows * vectors accumulators, one row of B and one broadcast of A. Of one and two vectors, which only the edges of
-    // a product have, eight rows are enough to hide the latency of the multiply-adds.
-    const TILE_ROWS: [usize; 4] = [8, 8, 8, 6];
+    // 32 registers: 6 * 4 accumulators, four for a row of B, one for a broadcast of A. Narrower tiles, which only the edges of a product
+    // have, need no more than eight chains to hide the latency of the multiply-adds, and each further height is code.
+    const TILE_ROWS: [usize; 4] = [8, 6, 6, 6];
+    const MASKED_LOADS_ARE_FREE: bool = true;
 
     vector_methods! {
         splat(self, x: f32) -> __m512 { _mm512_set1_ps(x) }
         load(self, source: &[f32; LANES]) -> __m512 { _mm512_loadu_ps(source.as_ptr()) }
-        load_first(self, source: &[f32]) -> __m512 { _mm512_maskz_loadu_ps(self.mask_first(source.len()), source.as_ptr()) }
         load_u8(self, source: &[u8; LANES]) -> __m512 { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(source.as_ptr().cast()))) }
         store(self, x: __m512, target: &mut [f32; LANES]) -> () { _mm512_storeu_ps(target.as_mut_ptr(), x) }
         add(self, a: __m512, b: __m512) -> __m512 { _mm512_add_ps(a, b) }
@@ -86,6 +86,15 @@ impl Simd for Avx512 {
             )
         }}
         to_f32(self, x: __m512i) -> __m512 { _mm512_cvtepi32_ps(x) }
+    }
+
+    #[inline(always)]
+    fn load_first(self, source: &[f32]) -> __m512 {
+        match source.first_chunk::<LANES>() {
+            Some(whole) => self.load(whole),
+            // SAFETY: the mask has one lane for each element of `source`.
+            None => unsafe { self.load_pointer_masked(source.as_ptr(), self.mask_first(source.len())) },
+        }
     }
 
     #[inline(always)]
@@ -226,11 +235,11 @@ impl Simd for Avx2 {
 
     // 16 registers, two a vector: 6 * 1 vectors are 12 accumulators, two registers hold a row of B, one a broadcast of A.
     const TILE_ROWS: [usize; 4] = [6, 2, 1, 0];
+    const MASKED_LOADS_ARE_FREE: bool = false;
 
     vector_methods! {
         splat(self, x: f32) -> [__m256; 2] { [_mm256_set1_ps(x); 2] }
         load(self, source: &[f32; LANES]) -> [__m256; 2] { [_mm256_loadu_ps(source.as_ptr()), _mm256_loadu_ps(source.as_ptr().add(8))] }
-        load_first(self, source: &[f32]) -> [__m256; 2] { self.load_pointer_masked(source.as_ptr(), self.mask_first(source.len())) }
         load_u8(self, source: &[u8; LANES]) -> [__m256; 2] {{
             let bytes = _mm_loadu_si128(source.as_ptr().cast());
             [_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)), _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128::<8>(bytes)))]
@@ -311,6 +320,15 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn mask_from_bits(self, bits: u16) -> [__m256; 2] {
         [self.half_mask(bits), self.half_mask(bits >> 8)]
+    }
+
+    #[inline(always)]
+    fn load_first(self, source: &[f32]) -> [__m256; 2] {
+        match source.first_chunk::<LANES>() {
+            Some(whole) => self.load(whole),
+            // SAFETY: the mask has one lane for each element of `source`.
+            None => unsafe { self.load_pointer_masked(source.as_ptr(), self.mask_first(source.len())) },
+        }
     }
 
     #[inline(always)]

@@ -117,8 +117,8 @@ pub(super) fn run_panel<E: Epilogue>(
     }
     choose! {
         1: 1 2 3 4 5 6 7 8;
-        2: 1 2 3 4 5 6 7 8;
-        3: 1 2 3 4 5 6 7 8;
+        2: 1 2 3 4 5 6;
+        3: 1 2 3 4 5 6;
         4: 1 2 3 4 5 6;
     }
 }
@@ -155,7 +155,9 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> SimdOp for Tiles<'_, 
         let Panel { row, tiles, column } = self.panel;
         let product = self.product;
         assert!(tiles * ROWS <= product.m - row && column + (VECTORS - 1) * LANES < product.n);
-        if product.n - column >= VECTORS * LANES {
+        // Wide tiles do most of the work, so what little a mask costs there is worth a version without.
+        let unmasked = VECTORS > 2 || !S::MASKED_LOADS_ARE_FREE;
+        if unmasked && product.n - column >= VECTORS * LANES {
             self.run_tiles::<S, true>(simd);
         } else {
             self.run_tiles::<S, false>(simd);
@@ -168,7 +170,7 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, ROWS, VE
     #[inline(always)]
     fn run_tiles<S: Simd, const WHOLE: bool>(self, simd: S) {
         let Panel { row, tiles, column } = self.panel;
-        let width = if WHOLE { VECTORS * LANES } else { self.product.n - column };
+        let width = if WHOLE { VECTORS * LANES } else { (self.product.n - column).min(VECTORS * LANES) };
         for row in (0..tiles).map(|tile| row + tile * ROWS) {
             let mut accumulators = [[simd.zero(); VECTORS]; ROWS];
             for_each_row!(ROWS, i => accumulators[i] = self.epilogue.begin(simd, row + i, column, width));
