@@ -17,6 +17,14 @@
 //! | [`reduce::column_sums_into`] | `y[j] = op(sum over i of x[i][j], y[j])` | `[m, n] -> [n]` | yes | by op |
 //! | [`reduce::sum`] | `sum over i of x[i]` | `[n]` | no | returns |
 //! | [`reduce::argmax`] | first index of the largest element by row | `[m, n] -> [m]` | no | replaces |
+//! | [`dropout::dropout_forward`], [`dropout::dropout_backward`] | `x = keep ? x / (1 - rate) : 0` and mask | `[m, n]` | yes | replaces |
+//! | [`dropout::alpha_dropout_forward`], [`dropout::alpha_dropout_backward`] | `x = keep ? a x + b : a alpha' + b` and mask | `[m, n]` | yes | replaces |
+//! | [`norm::batch_norm_forward`], [`norm::batch_norm_backward`] | `y = gamma (x - mean) / deviation + beta` | `[m, n]`, `[n]` | backward | replaces |
+//! | [`norm::statistics`], [`norm::gradient_sums`] | mean and variance; `dgamma`, `dbeta` | `[m, n] -> [n]` | no | replaces |
+//! | [`norm::fold_into_previous`], [`norm::fold_into_next`] | a dense layer that normalizes too | `[k, n]`, `[n]` | yes | updates |
+//! | [`fused::batch_norm_relu_dropout_forward`], [`fused::batch_norm_relu_dropout_backward`] | the three, in this order | `[m, n]` | backward | replaces |
+//! | [`clipping::sum_of_squares`], [`clipping::factor_by_norm`], [`clipping::factor_by_global_norm`] | what a gradient is scaled with | `[m, n]` | | returns |
+//! | [`rng::uniform`] | Philox4x32-10 by seed, step, layer, row and column | `[m, n]` | no | replaces |
 //! | [`gather::gather`], [`gather::gather_bytes`] | `y[i] = x[order[i]]`, scaled | `[any, n] -> [m, n]` | no | replaces |
 //! | [`transpose::transpose`], [`transpose::transpose_masked`] | `y = x^T`, masked | `[m, n] -> [n, m]` | no | replaces |
 //!
