@@ -16,7 +16,7 @@ mod download;
 pub mod error;
 pub mod fashion_mnist;
 pub mod idx;
-mod random;
+pub(crate) mod random;
 #[cfg(test)]
 mod scratch;
 pub mod synthetic;

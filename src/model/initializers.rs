@@ -23,6 +23,7 @@
 //! Bits become floats here rather than in a library, in `f64` and rounded once; the only transcendental function is the logarithm of the
 //! `libm` crate, which is plain arithmetic and not the platform's. Weights therefore depend on neither machine nor operating system.
 
+use crate::data::random::mix;
 use crate::kernels::MatMut;
 use core::fmt;
 use rand_pcg::{Pcg64, rand_core::Rng};
@@ -306,14 +307,6 @@ impl Random {
             }
         }
     }
-}
-
-/// SplitMix64 (Steele, Lea and Flood 2014): spreads the bits of small numbers such as seeds, without making two of them equal.
-fn mix(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }
 
 #[cfg(test)]
