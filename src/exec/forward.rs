@@ -12,19 +12,13 @@ use crate::simd::Isa;
 use core::ops::Range;
 
 /// The rows of a part.
-pub(super) fn rows_of_part(plan: &Plan<'_>, rows: usize, part: usize) -> Range<usize> {
+fn rows_of_part(plan: &Plan<'_>, rows: usize, part: usize) -> Range<usize> {
     let per_part = plan.rows_per_part(rows);
     (part * per_part).min(rows)..((part + 1) * per_part).min(rows)
 }
 
 /// The inputs of a part: where they lie, or gathered into its block.
-pub(super) fn inputs_of_part<'a>(
-    isa: Isa,
-    inputs: &Inputs<'a>,
-    in_dim: usize,
-    rows: Range<usize>,
-    block: &'a mut [f32],
-) -> MatRef<'a> {
+fn inputs_of_part<'a>(isa: Isa, inputs: &Inputs<'a>, in_dim: usize, rows: Range<usize>, block: &'a mut [f32]) -> MatRef<'a> {
     let region = Region::new(0, rows.len(), in_dim);
     match *inputs {
         Inputs::Rows(x) => {
@@ -101,7 +95,7 @@ fn hidden_forward<'a>(
 }
 
 /// All layers, without a softmax at the end: the output of the last one is where the plan says.
-pub(super) fn network_forward(isa: Isa, plan: &Plan<'_>, parameters: &[f32], x: MatRef<'_>, block: &mut Block<'_>) {
+fn network_forward(isa: Isa, plan: &Plan<'_>, parameters: &[f32], x: MatRef<'_>, block: &mut Block<'_>) {
     let rows = x.rows();
     let last = plan.layers().len() - 1;
     let kept = (&mut *block.masks, &mut *block.sums);
@@ -159,29 +153,41 @@ pub fn predict(context: &Context<'_>, inputs: &Inputs<'_>, parameters: &[f32], w
 /// If a buffer is too short, a label is not below the number of outputs, or anything else does not fit the plan.
 #[track_caller]
 pub fn evaluate(context: &Context<'_>, batch: &Batch<'_>, parameters: &[f32], workspace: &mut [f32]) -> Report {
-    let Context { isa, plan, executor } = *context;
+    let Context { isa, plan, .. } = *context;
     let lengths = [
         ("parameters", plan.parameters_len(), parameters.len()),
         ("workspace", plan.workspace_len(), workspace.len()),
         ("labels", batch.inputs.len(), batch.labels.len()),
     ];
     check(context, Purpose::Inference, &batch.inputs, &lengths);
-    let rows = batch.inputs.len();
+    forward_by_parts(context, batch, parameters, workspace, |labels, block| {
+        let outputs = plan.output(plan.layers().len() - 1, labels.len()).of_mut(block.outputs);
+        *block.hits = softmax_cross_entropy(isa, outputs, labels, 1.0, &mut block.losses[..labels.len()]) as f32;
+    });
+    report(plan, workspace, batch.inputs.len())
+}
+
+/// One run: each part takes its own rows of a minibatch through the network, and then does `next` with their labels and its block.
+pub(super) fn forward_by_parts(
+    context: &Context<'_>,
+    batch: &Batch<'_>,
+    parameters: &[f32],
+    workspace: &mut [f32],
+    next: impl Fn(&[u32], &mut Block<'_>) + Sync,
+) {
+    let Context { isa, plan, executor } = *context;
     let blocks = Shares::new(workspace, plan.block_len());
     executor.run(&|part| {
-        let rows = rows_of_part(plan, rows, part);
+        let rows = rows_of_part(plan, batch.inputs.len(), part);
         if rows.is_empty() {
             return;
         }
         let (input, mut block) = Block::carve(plan, blocks.take(part));
         let labels = &batch.labels[rows.clone()];
-        let count = rows.len();
         let x = inputs_of_part(isa, &batch.inputs, plan.in_dim(), rows, input);
         network_forward(isa, plan, parameters, x, &mut block);
-        let outputs = plan.output(plan.layers().len() - 1, count).of_mut(block.outputs);
-        *block.hits = softmax_cross_entropy(isa, outputs, labels, 1.0, &mut block.losses[..count]) as f32;
+        next(labels, &mut block);
     });
-    report(plan, workspace, rows)
 }
 
 /// Adds up what the parts have left in their blocks.

@@ -1,13 +1,13 @@
 //! The training step.
 
 use super::backward::{gradients_of_part, loss_of_part};
-use super::forward::{inputs_of_part, network_forward, report, rows_of_part};
+use super::forward::{forward_by_parts, report};
 use super::{Batch, Context, Inputs, Report, check};
 use crate::kernels::gemm::{RowBlocks, Updated, UpdatedByRow, gemm_transposed};
 use crate::kernels::optimizers::{ByRow, Optimizer};
 use crate::kernels::reduce::column_sums_into;
 use crate::parallel::{Executor, Shares};
-use crate::plan::{Block, BlockRef, Layer, Memory, Plan, Purpose};
+use crate::plan::{BlockRef, Layer, Memory, Plan, Purpose};
 use crate::simd::{Isa, MapOp, round_up_to_lanes};
 
 /// One step of an optimizer on the mean cross-entropy of a minibatch. Returns losses and right answers from before the step.
@@ -25,7 +25,12 @@ pub fn train_step(context: &Context<'_>, optimizer: &Optimizer, batch: &Batch<'_
     ];
     check(context, Purpose::Training, &batch.inputs, &lengths);
     let rows = batch.inputs.len();
-    forward_and_backward(context, batch, memory.parameters, memory.workspace);
+    // Phase A: each part its rows.
+    let (parameters, scale) = (&*memory.parameters, 1.0 / rows as f32);
+    forward_by_parts(context, batch, parameters, memory.workspace, |labels, block| {
+        loss_of_part(isa, plan, labels, scale, block);
+        gradients_of_part(isa, plan, parameters, labels.len(), block);
+    });
     let report = report(plan, memory.workspace, rows);
     let phase = Update { isa, plan, executor, inputs: &batch.inputs, blocks: BlockRef { plan, workspace: memory.workspace, rows } };
     let parameters = &mut memory.parameters[..plan.parameters_len()];
@@ -49,26 +54,6 @@ fn with_state<'a, const N: usize>(parameters: &'a mut [f32], state: &'a mut [f32
     let len = parameters.len();
     let mut buffers = core::iter::once(parameters).chain(state.chunks_exact_mut(len));
     core::array::from_fn(|_| buffers.next().unwrap_or_default())
-}
-
-/// Phase A: each part its rows.
-fn forward_and_backward(context: &Context<'_>, batch: &Batch<'_>, parameters: &[f32], workspace: &mut [f32]) {
-    let Context { isa, plan, executor } = *context;
-    let rows = batch.inputs.len();
-    let scale = 1.0 / rows as f32;
-    let blocks = Shares::new(workspace, plan.block_len());
-    executor.run(&|part| {
-        let rows = rows_of_part(plan, rows, part);
-        if rows.is_empty() {
-            return;
-        }
-        let (input, mut block) = Block::carve(plan, blocks.take(part));
-        let (labels, count) = (&batch.labels[rows.clone()], rows.len());
-        let x = inputs_of_part(isa, &batch.inputs, plan.in_dim(), rows, input);
-        network_forward(isa, plan, parameters, x, &mut block);
-        loss_of_part(isa, plan, labels, scale, &mut block);
-        gradients_of_part(isa, plan, parameters, count, &mut block);
-    });
 }
 
 /// Where a kernel's gradient and its update meet.

@@ -102,7 +102,7 @@ impl<'a> Fit<'a> {
     }
 
     /// Sets the learning rate (and the momentum, if the schedule has one) before every step. Steps are counted from the model's
-    /// first, over all calls of [`Model::fit`].
+    /// first, over all calls of [`Model::fit`]. The optimizer keeps the last values.
     pub fn schedule(mut self, schedule: &'a dyn LearningRateSchedule) -> Self {
         self.schedule = Some(schedule);
         self
