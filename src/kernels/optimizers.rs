@@ -494,7 +494,7 @@ impl Optimizer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gemm::{RowBlocks, Stored, Updated, gemm_transposed};
+    use crate::kernels::gemm::{RowBlocks, Stored, Updated, UpdatedByRow, gemm_transposed};
     use crate::kernels::{MatMut, MatRef};
     use crate::reference::optimizers::{self as reference, Rule};
     use crate::reference::samples::{SPECIAL, assert_same_bits, numbers};
@@ -561,7 +561,15 @@ mod tests {
         for_every_rule!(check_against_twin);
     }
 
-    fn check_fused<R: MapOp<1, N> + Copy, const N: usize>(name: &str, rule: R) {
+    /// The operands of a weight gradient.
+    type Operands<'a> = (RowBlocks<'a>, (usize, usize), RowBlocks<'a>);
+
+    /// Compares a product with a fused update, given the leading dimension of the parameters, with a stored gradient and an update of its own.
+    fn check_fused<R: MapOp<1, N> + Copy, const N: usize>(
+        name: &str,
+        rule: R,
+        fused_product: impl Fn(Isa, Operands<'_>, [&mut [f32]; N], usize),
+    ) {
         let (k, m, n, ld) = (5, 7, 21, 24);
         let (a, b) = (numbers(2, k * m), numbers(3, k * n));
         let (a, b) = (MatRef::new(&a, k, m, m), MatRef::new(&b, k, n, n));
@@ -569,9 +577,8 @@ mod tests {
             let mut fused: [Vec<f32>; N] = parameters(m * ld);
             let mut unfused = fused.clone();
             let before = fused.clone();
-            let parameters = fused.each_mut().map(Vec::as_mut_slice);
             let (rows, columns) = (RowBlocks::from(a), RowBlocks::from(b));
-            gemm_transposed(isa, rows, (0, m), columns, &mut Updated { rule, parameters, leading_dimension: ld });
+            fused_product(isa, (rows, (0, m), columns), fused.each_mut().map(Vec::as_mut_slice), ld);
             let mut gradient = vec![f32::NAN; m * ld];
             gemm_transposed(isa, rows, (0, m), columns, &mut Stored { c: MatMut::new(&mut gradient, m, n, ld) });
             for i in 0..m {
@@ -585,9 +592,27 @@ mod tests {
         }
     }
 
+    fn check_in_registers<R: MapOp<1, N> + Copy, const N: usize>(name: &str, rule: R) {
+        check_fused(name, rule, |isa, (a, columns, b), parameters, leading_dimension| {
+            gemm_transposed(isa, a, columns, b, &mut Updated { rule, parameters, leading_dimension });
+        });
+    }
+
+    fn check_by_row<R: MapOp<1, N> + Copy + Sync, const N: usize>(name: &str, rule: R) {
+        check_fused(name, rule, |isa, (a, columns, b), parameters, leading_dimension| {
+            let mut rest = parameters.into_iter();
+            let parameters = core::array::from_fn(|_| rest.next().unwrap_or_default());
+            gemm_transposed(isa, a, columns, b, &mut UpdatedByRow { isa, rule: &ByRow(rule), parameters, leading_dimension });
+        });
+    }
+
     #[test]
-    fn the_epilogue_equals_the_update_of_a_stored_gradient() {
-        for_every_rule!(check_fused);
+    fn the_epilogues_equal_the_update_of_a_stored_gradient() {
+        // Every rule in every tile would be minutes of compilation.
+        check_in_registers("sgd", Sgd { learning_rate: 0.1 });
+        check_in_registers("nesterov", Momentum { learning_rate: 0.1, momentum: 0.9, kind: MomentumKind::Nesterov });
+        check_in_registers("adam", AdamSettings::default().at_step(3));
+        for_every_rule!(check_by_row);
     }
 
     /// Weights of steps 1 to 5 of a parameter that starts at 1, where the gradient is 0.01 at first and then 1.
