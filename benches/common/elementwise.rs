@@ -5,7 +5,9 @@ use super::{Against, Candidate, Runner, id, isas, repeat};
 use selvedge::kernels::activations::{self, Elu, Gelu, GeluTanh, Relu, Swish, Tanh};
 use selvedge::kernels::gather::{Scaling, gather, gather_bytes};
 use selvedge::kernels::gemm::RowBlocks;
-use selvedge::kernels::loss::softmax_cross_entropy;
+use selvedge::kernels::loss::{
+    RowWeights, sigmoid_cross_entropy, softmax_cross_entropy, softmax_cross_entropy_one_hot, squared_error,
+};
 use selvedge::kernels::math;
 use selvedge::kernels::reduce::column_sums;
 use selvedge::kernels::softmax::softmax_forward;
@@ -145,7 +147,49 @@ static KERNELS: [Kernel; 9] = [
             let labels: Vec<u32> = (0..m).map(|i| (usize::from(byte(i)) % n) as u32).collect();
             let mut losses = vec![0.0; m];
             repeat(move || {
-                black_box(softmax_cross_entropy(isa, region.of_mut(x.get_mut()), black_box(&labels), 1.0, &mut losses));
+                black_box(softmax_cross_entropy(
+                    isa,
+                    region.of_mut(x.get_mut()),
+                    black_box(&labels),
+                    0.0,
+                    RowWeights::equal(1.0),
+                    &mut losses,
+                ));
+            })
+        },
+    },
+    Kernel {
+        name: "softmax_cross_entropy_one_hot",
+        shapes: &[(32, 10), (512, 10), (512, 100)],
+        against: |_, m, n| Against::copy(2 * m * n * F32, 3 * m * n * F32),
+        open: |isa, m, n| {
+            let ((region, mut x), (_, y), mut losses) = (matrix(m, n), matrix(m, n), vec![0.0; m]);
+            repeat(move || {
+                let (x, y) = (region.of_mut(x.get_mut()), region.of(black_box(y.get())));
+                black_box(softmax_cross_entropy_one_hot(isa, x, y, 0.1, RowWeights::equal(1.0), &mut losses));
+            })
+        },
+    },
+    Kernel {
+        name: "sigmoid_cross_entropy",
+        shapes: &[(512, 10), (512, 100)],
+        against: |_, m, n| Against::copy(2 * m * n * F32, 3 * m * n * F32),
+        open: |isa, m, n| {
+            let ((region, mut x), (_, y), mut losses) = (matrix(m, n), matrix(m, n), vec![0.0; m]);
+            repeat(move || {
+                let (x, y) = (region.of_mut(x.get_mut()), region.of(black_box(y.get())));
+                black_box(sigmoid_cross_entropy(isa, x, y, 0.1, RowWeights::equal(1.0), &mut losses));
+            })
+        },
+    },
+    Kernel {
+        name: "squared_error",
+        shapes: &[(512, 10), (512, 784)],
+        against: |_, m, n| Against::copy(2 * m * n * F32, 3 * m * n * F32),
+        open: |isa, m, n| {
+            let ((region, mut x), (_, y), mut losses) = (matrix(m, n), matrix(m, n), vec![0.0; m]);
+            repeat(move || {
+                squared_error(isa, region.of_mut(x.get_mut()), region.of(black_box(y.get())), RowWeights::equal(1.0), &mut losses);
             })
         },
     },

@@ -3,7 +3,7 @@
 use super::activation;
 use crate::kernels::MatRef;
 use crate::kernels::gemm::{Stored, gemm};
-use crate::kernels::loss::softmax_cross_entropy;
+use crate::kernels::loss::{RowWeights, softmax_cross_entropy};
 use crate::kernels::transpose::{transpose, transpose_masked};
 use crate::plan::{Activation, Block, Plan, Region, leading_dimension};
 use crate::simd::Isa;
@@ -16,10 +16,10 @@ pub(super) fn loss_of_part(isa: Isa, plan: &Plan<'_>, labels: &[u32], scale: f32
     let losses = &mut block.losses[..rows];
     let output = plan.output(last, rows);
     *block.hits = if plan.replaces_last_output() {
-        softmax_cross_entropy(isa, output.of_mut(block.outputs), labels, scale, losses)
+        softmax_cross_entropy(isa, output.of_mut(block.outputs), labels, 0.0, RowWeights::equal(scale), losses)
     } else {
         block.gradients[output.range()].copy_from_slice(&block.outputs[output.range()]);
-        let hits = softmax_cross_entropy(isa, output.of_mut(block.gradients), labels, scale, losses);
+        let hits = softmax_cross_entropy(isa, output.of_mut(block.gradients), labels, 0.0, RowWeights::equal(scale), losses);
         let activation = plan.layers()[last].activation;
         activation::backward_in_place(
             isa,

@@ -3,7 +3,7 @@
 use super::{Batch, Context, Inputs, Report, activation, check};
 use crate::kernels::gather::{gather, gather_bytes};
 use crate::kernels::gemm::{Biased, BiasedRelu, gemm};
-use crate::kernels::loss::softmax_cross_entropy;
+use crate::kernels::loss::{RowWeights, softmax_cross_entropy};
 use crate::kernels::softmax::softmax_forward;
 use crate::kernels::{MatMut, MatRef, reduce};
 use crate::parallel::Shares;
@@ -162,7 +162,8 @@ pub fn evaluate(context: &Context<'_>, batch: &Batch<'_>, parameters: &[f32], wo
     check(context, Purpose::Inference, &batch.inputs, &lengths);
     forward_by_parts(context, batch, parameters, workspace, |labels, block| {
         let outputs = plan.output(plan.layers().len() - 1, labels.len()).of_mut(block.outputs);
-        *block.hits = softmax_cross_entropy(isa, outputs, labels, 1.0, &mut block.losses[..labels.len()]) as f32;
+        let losses = &mut block.losses[..labels.len()];
+        *block.hits = softmax_cross_entropy(isa, outputs, labels, 0.0, RowWeights::equal(1.0), losses) as f32;
     });
     report(plan, workspace, batch.inputs.len())
 }

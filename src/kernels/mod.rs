@@ -11,11 +11,15 @@
 //! | epilogue [`gemm::Updated`] | `w = optimizer(w, A B)` | `[m, n]` | yes | updates |
 //! | [`activations::forward`], [`activations::backward`] | `y = f(z)`, `dz = f'(z) dy` | `[n]` | both | replaces |
 //! | [`softmax::softmax_forward`] | `y = exp(x) / sum exp(x)` by rows | `[m, n]` | yes | replaces |
-//! | [`loss::softmax_cross_entropy`] | loss by row, `dx = (softmax(x) - truth) scale` | `[m, n]` | yes | replaces |
+//! | [`loss::softmax_cross_entropy`], [`loss::softmax_cross_entropy_one_hot`] | loss by row, `dx = (softmax(x) - truth) scale` | `[m, n]` | yes | replaces |
+//! | [`loss::sigmoid_cross_entropy`] | loss by row, `dx = (sigmoid(x) - y) scale / n` | `[m, n]` | yes | replaces |
+//! | [`loss::squared_error`], [`loss::absolute_error`], [`loss::huber`] | loss by row, `dx = f'(x - y) scale / n` | `[m, n]` | yes | replaces |
 //! | [`optimizers::update`] | `w = optimizer(w, g)` | `[n]` | yes | updates |
 //! | [`reduce::column_sums`] | `y[j] = sum over i of x[i][j]` | `[m, n] -> [n]` | no | replaces |
 //! | [`reduce::column_sums_into`] | `y[j] = op(sum over i of x[i][j], y[j])` | `[m, n] -> [n]` | yes | by op |
 //! | [`reduce::sum`] | `sum over i of x[i]` | `[n]` | no | returns |
+//! | [`reduce::mean_and_variance`] | `mean = sum of x / n`, `sum of (x - mean)^2 / n` | `[n]` | no | returns |
+//! | [`reduce::first_non_finite`] | first `i` with `x[i]` NaN or infinite | `[n]` | no | returns |
 //! | [`reduce::argmax`] | first index of the largest element by row | `[m, n] -> [m]` | no | replaces |
 //! | [`dropout::dropout_forward`], [`dropout::dropout_backward`] | `x = keep ? x / (1 - rate) : 0` and mask | `[m, n]` | yes | replaces |
 //! | [`dropout::alpha_dropout_forward`], [`dropout::alpha_dropout_backward`] | `x = keep ? a x + b : a alpha' + b` and mask | `[m, n]` | yes | replaces |

@@ -5,6 +5,8 @@
 //! | [`column_sums`] | `y[j] = sum over i of x[i][j]` | error grows with `16 + log2(rows / 16)`, not with `rows` |
 //! | [`column_sums_into`] | `outputs[j] = op(y[j], outputs[j])` | the same |
 //! | [`sum`] | `sum over i of x[i]` | the same |
+//! | [`mean_and_variance`] | `mean = (sum over i of x[i]) / n`, `(sum over i of (x[i] - mean)^2) / n` | error grows with `20 + log2(n / 256)` |
+//! | [`first_non_finite`] | first `i` with `x[i]` infinite or NaN | exact |
 //! | [`argmax`] | `y[i] = first j with x[i][j] = max over k of x[i][k]` | exact |
 //!
 //! Rows are summed one after the other inside **micro-shards** of [`MICRO_SHARD`] rows; the shards are added in a fixed tree: a
@@ -164,6 +166,66 @@ pub fn sum(x: impl IntoIterator<Item = f32>) -> f32 {
     }
     let existing = levels.iter().enumerate().filter(|(i, _)| shards >> i & 1 == 1);
     existing.fold(None, |total, (_, level)| Some(total.map_or(*level, |shorter| level + shorter))).unwrap_or(0.0)
+}
+
+/// Mean and variance of all elements: `mean = (sum over i of x[i]) / n`, `variance = (sum over i of (x[i] - mean)^2) / n`. Both are
+/// NaN if there are none. The deviations are taken from the mean, so a large mean beside a small variance does not cancel.
+///
+/// The sums take the elements as rows of sixteen, in the order of [`column_sums`], and add the sixteen columns by the fixed tree of
+/// [`Simd::sum_lanes`].
+pub fn mean_and_variance(isa: Isa, x: &[f32]) -> (f32, f32) {
+    struct MeanAndVariance<'a>(&'a [f32]);
+    impl SimdOp for MeanAndVariance<'_> {
+        type Output = (f32, f32);
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> (f32, f32) {
+            let Self(x) = self;
+            let count = x.len() as f32;
+            let mut sum = Tree::new(simd);
+            for shard in x.chunks(MICRO_SHARD * LANES) {
+                let mut lanes = simd.zero();
+                for chunk in shard.chunks(LANES) {
+                    lanes = simd.add(lanes, simd.load_first(chunk));
+                }
+                sum.push(simd, lanes);
+            }
+            let mean = simd.sum_lanes(sum.total(simd)) / count;
+            let mut squares = Tree::new(simd);
+            for shard in x.chunks(MICRO_SHARD * LANES) {
+                let mut lanes = simd.zero();
+                for chunk in shard.chunks(LANES) {
+                    let deviation = simd.sub(simd.load_first(chunk), simd.splat(mean));
+                    let more = simd.mul_add(deviation, deviation, lanes);
+                    // Lanes behind the end add nothing.
+                    lanes = simd.select(simd.mask_first(chunk.len()), more, lanes);
+                }
+                squares.push(simd, lanes);
+            }
+            (mean, simd.sum_lanes(squares.total(simd)) / count)
+        }
+    }
+    isa.run(MeanAndVariance(x))
+}
+
+/// The index of the first element that is infinite or NaN.
+pub fn first_non_finite(isa: Isa, x: &[f32]) -> Option<usize> {
+    struct FirstNonFinite<'a>(&'a [f32]);
+    impl SimdOp for FirstNonFinite<'_> {
+        type Output = Option<usize>;
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Option<usize> {
+            let infinity = simd.splat(f32::INFINITY);
+            for (i, chunk) in self.0.chunks(LANES).enumerate() {
+                // Lanes behind the end are zero, so finite.
+                let finite = simd.mask_to_bits(simd.lt(simd.abs(simd.load_first(chunk)), infinity));
+                if finite != u16::MAX {
+                    return Some(i * LANES + finite.trailing_ones() as usize);
+                }
+            }
+            None
+        }
+    }
+    isa.run(FirstNonFinite(x))
 }
 
 /// The column of the largest element of each row, the first of equals. NaN is passed over; a row of nothing else gives 0.

@@ -2,10 +2,11 @@
 
 use super::optimizers::Rule;
 use super::softmax::largest;
+use super::{multiply_add, sum_of_lanes};
 use crate::kernels::MatRef;
 use crate::kernels::gemm::RowBlocks;
 use crate::kernels::reduce::MICRO_SHARD;
-use crate::simd::Isa;
+use crate::simd::{Isa, LANES};
 use std::vec::Vec;
 
 /// `sum over i of x[i]`: one after the other in a micro-shard; several shards are the sum of their largest power of two (below the
@@ -41,6 +42,43 @@ pub fn column_sums_into<const N: usize>(isa: Isa, x: RowBlocks<'_>, first: usize
     let len = outputs.first().map_or(0, |output| output.len());
     let sums: Vec<f32> = (first..first + len).map(|j| sum(&column(x, j))).collect();
     super::optimizers::update(isa, rule, &sums, outputs);
+}
+
+/// Mean and variance of all elements: sixteen columns, each summed as [`sum`] does, then added by the tree of sixteen lanes.
+pub fn mean_and_variance(isa: Isa, x: &[f32]) -> (f32, f32) {
+    // The shards of a column start from zero, for which the sum does not differ, but for the sign of a sum of negative zeros.
+    let total = |term: &dyn Fn(f32, f32) -> f32| {
+        let mut lanes = [0.0; LANES];
+        for (lane, total) in lanes.iter_mut().enumerate() {
+            let mut shards = Vec::new();
+            for shard in x.chunks(MICRO_SHARD * LANES) {
+                shards.push(shard.iter().skip(lane).step_by(LANES).fold(0.0, |sum, &x| term(x, sum)));
+            }
+            *total = tree(&shards);
+        }
+        sum_of_lanes(lanes)
+    };
+    let count = x.len() as f32;
+    let mean = total(&|x, sum| sum + x) / count;
+    let variance = total(&|x, sum| multiply_add(isa, x - mean, x - mean, sum)) / count;
+    (mean, variance)
+}
+
+/// Several shards are the sum of their largest power of two (below the whole) and the rest.
+fn tree(shards: &[f32]) -> f32 {
+    match shards {
+        [] => 0.0,
+        [shard] => *shard,
+        _ => {
+            let (power_of_two, rest) = shards.split_at(shards.len().next_power_of_two() / 2);
+            tree(power_of_two) + tree(rest)
+        }
+    }
+}
+
+/// The index of the first element that is infinite or NaN.
+pub fn first_non_finite(x: &[f32]) -> Option<usize> {
+    x.iter().position(|x| !x.is_finite())
 }
 
 /// The column of the largest element of each row, the first of equals. NaN is passed over; a row of nothing else gives 0.

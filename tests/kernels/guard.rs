@@ -37,11 +37,13 @@ fn kernels_of_rows_stay_inside_their_operands() {
                 softmax::case(place, (m, n));
                 if n > 0 {
                     loss::case(place, (m, n));
+                    loss::targets_case(place, (m, n));
                 }
                 reduce::sums_case(place, (m, n));
                 reduce::argmax_case(place, (m, n));
                 gather::case(place, (m, n));
             }
+            reduce::whole_case(place, n);
         }
     }
 }

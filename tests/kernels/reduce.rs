@@ -7,7 +7,7 @@ use crate::support::matrix::{Layout, Matrix};
 use crate::support::numbers::{Numbers, POISON};
 use fastrand::Rng;
 use selvedge::kernels::optimizers::{Momentum, MomentumKind, Sgd};
-use selvedge::kernels::reduce::{MICRO_SHARD, argmax, column_sums, column_sums_into, sum};
+use selvedge::kernels::reduce::{MICRO_SHARD, argmax, column_sums, column_sums_into, first_non_finite, mean_and_variance, sum};
 use selvedge::reference;
 use selvedge::simd::LANES;
 
@@ -146,6 +146,63 @@ fn argmax_takes_the_first_of_equals_and_passes_over_nan() {
                 let nothing = row.iter().all(|x| x.is_nan());
                 let expected = if nothing { 0 } else { shift as u32 + expected };
                 assert_eq!(found[0], expected, "{isa}: {row:?} behind {shift} NaN");
+            }
+        }
+    }
+}
+
+/// Lengths around every edge of a vector and of a shard of vectors.
+fn lengths() -> impl Iterator<Item = usize> {
+    let shard = MICRO_SHARD * LANES;
+    let edges = [1, 2, 3, 4, 7, 8].map(|shards| shards * shard);
+    (0..=2 * LANES + 1).chain(edges.into_iter().flat_map(|len| [len - 1, len, len + 1, len + LANES]))
+}
+
+/// Mean, variance and the first element that is not finite, of one length.
+pub(super) fn whole_case(place: Place, len: usize) {
+    for numbers in [Numbers::Real, Numbers::Wild] {
+        let mut rng = Rng::with_seed(len as u64);
+        let x = Buffer::new(place, numbers.vec(&mut rng, len));
+        for isa in isas() {
+            let case = format_args!("{isa}, {len} {numbers:?}, {place:?}");
+            let (found, expected) = (mean_and_variance(isa, &x), reference::reduce::mean_and_variance(isa, &x));
+            assert_same(&[found.0, found.1], &[expected.0, expected.1], &case);
+            assert_eq!(first_non_finite(isa, &x), reference::reduce::first_non_finite(&x), "{case}");
+        }
+    }
+}
+
+#[test]
+fn mean_and_variance_equal_their_twin() {
+    for len in lengths() {
+        whole_case(Place::Heap, len);
+    }
+}
+
+#[test]
+fn mean_and_variance_are_accurate_beside_a_large_mean() {
+    let mut rng = Rng::with_seed(4);
+    let x: Vec<f32> = (0..100_003).map(|_| 1000.0 + rng.f32()).collect();
+    let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / x.len() as f64;
+    let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / x.len() as f64;
+    for isa in isas() {
+        let found = mean_and_variance(isa, &x);
+        assert!((f64::from(found.0) - mean).abs() < 1e-4, "{isa}: a mean of {}, {mean} expected", found.0);
+        assert!((f64::from(found.1) / variance - 1.0).abs() < 1e-6, "{isa}: a variance of {}, {variance} expected", found.1);
+        assert_eq!(mean_and_variance(isa, &[3.0, 5.0]), (4.0, 1.0), "{isa}");
+        assert!(mean_and_variance(isa, &[]).0.is_nan(), "{isa}");
+    }
+}
+
+#[test]
+fn the_first_that_is_not_finite_is_found() {
+    for isa in isas() {
+        for len in lengths() {
+            let mut x = vec![f32::MAX; len];
+            assert_eq!(first_non_finite(isa, &x), None, "{isa}, {len}");
+            for at in (0..len).rev().step_by(if len > 100 { 13 } else { 1 }) {
+                x[at] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][at % 3];
+                assert_eq!(first_non_finite(isa, &x), Some(at), "{isa}, {at} of {len}");
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use selvedge::kernels::gather::{Scaling, gather, gather_bytes};
 use selvedge::kernels::gemm::{Accumulated, Biased, BiasedRelu, RowBlocks, Stored, Updated, gemm, gemm_transposed};
-use selvedge::kernels::loss::softmax_cross_entropy;
+use selvedge::kernels::loss::{RowWeights, softmax_cross_entropy, softmax_cross_entropy_one_hot, squared_error};
 use selvedge::kernels::optimizers::{Sgd, update};
 use selvedge::kernels::reduce::{argmax, column_sums, column_sums_into};
 use selvedge::kernels::transpose::{transpose, transpose_masked};
@@ -10,6 +10,7 @@ use selvedge::kernels::{MatMut, MatRef};
 use selvedge::simd::Isa;
 
 const SGD: Sgd = Sgd { learning_rate: 0.1 };
+const EQUAL: RowWeights<'_> = RowWeights::equal(1.0);
 static NUMBERS: [f32; 100] = [1.0; 100];
 
 /// A matrix without padding.
@@ -112,11 +113,25 @@ refusals! { isa, c:
     "results for 3 rows expected, found 2" => argmax(isa, matrix(3, 4), &mut [0; 2]);
 
     labels_for_other_rows,
-    "labels of 2 rows expected, found 3" => softmax_cross_entropy(isa, MatMut::new(c, 2, 4, 4), &[0; 3], 1.0, &mut [0.0; 2]);
+    "labels of 2 rows expected, found 3" => softmax_cross_entropy(isa, MatMut::new(c, 2, 4, 4), &[0; 3], 0.0, EQUAL, &mut [0.0; 2]);
     losses_for_other_rows,
-    "losses of 2 rows expected, found 1" => softmax_cross_entropy(isa, MatMut::new(c, 2, 4, 4), &[0; 2], 1.0, &mut [0.0; 1]);
+    "losses of 2 rows expected, found 1" => softmax_cross_entropy(isa, MatMut::new(c, 2, 4, 4), &[0; 2], 0.0, EQUAL, &mut [0.0; 1]);
     a_label_that_is_not_there,
-    "a label below 4 expected in row 1, found 4" => softmax_cross_entropy(isa, MatMut::new(c, 2, 4, 4), &[3, 4], 1.0, &mut [0.0; 2]);
+    "a label below 4 expected in row 1, found 4" =>
+        softmax_cross_entropy(isa, MatMut::new(c, 2, 4, 4), &[3, 4], 0.0, EQUAL, &mut [0.0; 2]);
+    a_smoothed_label_that_is_not_there,
+    "a label below 4 expected in row 1, found 4" =>
+        softmax_cross_entropy(isa, MatMut::new(c, 2, 4, 4), &[3, 4], 0.1, EQUAL, &mut [0.0; 2]);
+    weights_for_other_rows,
+    "weights of 2 rows expected, found 3" =>
+        softmax_cross_entropy(isa, MatMut::new(c, 2, 4, 4), &[0; 2], 0.0, RowWeights { weights: Some(&[1.0; 3]), ..EQUAL }, &mut [0.0; 2]);
+    targets_of_another_shape,
+    "targets: 2 x 4 expected, found 4 x 2" =>
+        softmax_cross_entropy_one_hot(isa, MatMut::new(c, 2, 4, 4), matrix(4, 2), 0.0, EQUAL, &mut [0.0; 2]);
+    targets_for_other_losses,
+    "losses of 2 rows expected, found 3" => squared_error(isa, MatMut::new(c, 2, 4, 4), matrix(2, 4), EQUAL, &mut [0.0; 3]);
+    the_mean_of_nothing,
+    "at least 1 column expected, found 0" => squared_error(isa, MatMut::new(c, 2, 0, 4), matrix(2, 0), EQUAL, &mut [0.0; 2]);
 
     an_order_of_another_length,
     "an order of 2 rows expected, found 3" => gather(matrix(3, 4), &[0; 3], MatMut::new(c, 2, 4, 4));
