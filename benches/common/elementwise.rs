@@ -110,7 +110,7 @@ struct Kernel {
 const BYTE_ROWS: usize = 60_000;
 const F32_ROWS: usize = 20_000;
 
-static KERNELS: [Kernel; 9] = [
+static KERNELS: [Kernel; 12] = [
     Kernel {
         name: "tanh_backward",
         shapes: &[(128, 512)],

@@ -52,7 +52,7 @@ pub fn softmax_cross_entropy(
 /// largest target is, the first of equals in both.
 ///
 /// # Panics
-/// If there are fewer targets, losses or weights than rows.
+/// If there are not as many losses as rows, or fewer targets or weights.
 pub fn softmax_cross_entropy_one_hot(
     isa: Isa,
     mut x: MatMut<'_>,
@@ -62,8 +62,8 @@ pub fn softmax_cross_entropy_one_hot(
     losses: &mut [f32],
 ) -> usize {
     let mut hits = 0;
-    for i in 0..x.rows() {
-        hits += softmax_row(isa, x.row_mut(i), targets.row(i), smoothing, (rows.scale, weight(rows, i)), &mut losses[i]);
+    for (i, loss) in losses.iter_mut().enumerate() {
+        hits += softmax_row(isa, x.row_mut(i), targets.row(i), smoothing, (rows.scale, weight(rows, i)), loss);
     }
     hits
 }
@@ -108,14 +108,14 @@ fn mean_of_elements(
     losses: &mut [f32],
 ) {
     let share = 1.0 / x.columns() as f32;
-    for i in 0..x.rows() {
+    for (i, loss_of_row) in losses.iter_mut().enumerate() {
         let mut lanes = [0.0; LANES];
         for (j, (x, &y)) in x.row_mut(i).iter_mut().zip(targets.row(i)).enumerate() {
             let lane = &mut lanes[j % LANES];
             *lane = loss.accumulate(isa, *x, y, share, *lane);
             *x = loss.gradient(isa, *x, y, rows.scale * weight(rows, i) * share);
         }
-        losses[i] = sum_of_lanes(lanes) * weight(rows, i);
+        *loss_of_row = sum_of_lanes(lanes) * weight(rows, i);
     }
 }
 
@@ -190,7 +190,7 @@ impl ElementLoss for Huber {
 /// Sigmoid and binary cross-entropy of each element. Returns how many elements are right: `(x > 0) == (y > 0.5)`.
 ///
 /// # Panics
-/// If there are fewer targets, losses or weights than rows.
+/// If there are not as many losses as rows, or fewer targets or weights.
 pub fn sigmoid_cross_entropy(
     isa: Isa,
     mut x: MatMut<'_>,
@@ -210,7 +210,7 @@ pub fn sigmoid_cross_entropy(
 /// The mean of `(x - y)^2` over each row.
 ///
 /// # Panics
-/// If there are fewer targets, losses or weights than rows.
+/// If there are not as many losses as rows, or fewer targets or weights.
 pub fn squared_error(isa: Isa, x: MatMut<'_>, targets: MatRef<'_>, rows: RowWeights<'_>, losses: &mut [f32]) {
     mean_of_elements(isa, SquaredError, x, targets, rows, losses);
 }
@@ -218,7 +218,7 @@ pub fn squared_error(isa: Isa, x: MatMut<'_>, targets: MatRef<'_>, rows: RowWeig
 /// The mean of `abs(x - y)` over each row.
 ///
 /// # Panics
-/// If there are fewer targets, losses or weights than rows.
+/// If there are not as many losses as rows, or fewer targets or weights.
 pub fn absolute_error(isa: Isa, x: MatMut<'_>, targets: MatRef<'_>, rows: RowWeights<'_>, losses: &mut [f32]) {
     mean_of_elements(isa, AbsoluteError, x, targets, rows, losses);
 }
@@ -226,7 +226,7 @@ pub fn absolute_error(isa: Isa, x: MatMut<'_>, targets: MatRef<'_>, rows: RowWei
 /// The mean over each row of `(x - y)^2 / 2` up to a distance of `delta`, and of the tangent to that beyond.
 ///
 /// # Panics
-/// If there are fewer targets, losses or weights than rows.
+/// If there are not as many losses as rows, or fewer targets or weights.
 pub fn huber(isa: Isa, x: MatMut<'_>, targets: MatRef<'_>, delta: f32, rows: RowWeights<'_>, losses: &mut [f32]) {
     mean_of_elements(isa, Huber { delta }, x, targets, rows, losses);
 }
