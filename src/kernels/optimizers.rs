@@ -360,12 +360,36 @@ pub struct Regularized<R> {
 impl<R: MapOp<1, N>, const N: usize> MapOp<1, N> for Regularized<R> {
     #[inline(always)]
     fn map<S: Simd>(&self, simd: S, [g]: [S::F32; 1], parameters: [S::F32; N]) -> [S::F32; N] {
-        let (w, zero) = (parameters[0], simd.zero());
-        let negative = simd.select(simd.lt(w, zero), simd.splat(-self.l1), zero);
-        let signed = simd.select(simd.lt(zero, w), simd.splat(self.l1), negative);
-        let g = simd.add(simd.mul_add(simd.splat(2.0 * self.l2), w, g), signed);
+        let g = penalized(simd, self.l1, self.l2, parameters[0], g);
         self.rule.map(simd, [g], parameters)
     }
+}
+
+/// `g = g + l1 sign(w) + 2 l2 w`: the gradient of the penalty of [`Regularized`], with the same bits.
+///
+/// # Panics
+/// If the lengths differ.
+#[track_caller]
+pub fn add_penalty(isa: Isa, l1: f32, l2: f32, w: &[f32], g: &mut [f32]) {
+    struct Penalty {
+        l1: f32,
+        l2: f32,
+    }
+    impl MapOp<1, 1> for Penalty {
+        #[inline(always)]
+        fn map<S: Simd>(&self, simd: S, [w]: [S::F32; 1], [g]: [S::F32; 1]) -> [S::F32; 1] {
+            [penalized(simd, self.l1, self.l2, w, g)]
+        }
+    }
+    slice::map(isa, Penalty { l1, l2 }, [w], [g]);
+}
+
+#[inline(always)]
+fn penalized<S: Simd>(simd: S, l1: f32, l2: f32, w: S::F32, g: S::F32) -> S::F32 {
+    let zero = simd.zero();
+    let negative = simd.select(simd.lt(w, zero), simd.splat(-l1), zero);
+    let signed = simd.select(simd.lt(zero, w), simd.splat(l1), negative);
+    simd.add(simd.mul_add(simd.splat(2.0 * l2), w, g), signed)
 }
 
 /// A rule whose gradient is multiplied by a factor: clipping by norm, gradient accumulation.

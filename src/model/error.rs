@@ -10,7 +10,45 @@ use std::fmt;
 #[non_exhaustive]
 pub enum ModelError {
     /// The layers do not fit together.
-    Plan(PlanError),
+    Plan {
+        /// What is wrong.
+        source: PlanError,
+        /// The name of the layer that is at fault, if it is one.
+        layer: Option<String>,
+    },
+    /// Two inputs or layers have the same name.
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// An input or a layer whose values go nowhere.
+    Unused {
+        /// Its name.
+        name: String,
+    },
+    /// A layer takes something that is not in this network.
+    UnknownNode {
+        /// The layer.
+        layer: String,
+    },
+    /// A layer takes too many or too few values.
+    InputCount {
+        /// The layer.
+        layer: String,
+        /// How many it should take.
+        expected: &'static str,
+        /// How many it takes.
+        found: usize,
+    },
+    /// A layer takes values of different shapes.
+    ShapeMismatch {
+        /// The layer.
+        layer: String,
+        /// The shape of its first value.
+        expected: Vec<usize>,
+        /// The shape that differs.
+        found: Vec<usize>,
+    },
     /// The instruction set cannot be used.
     Isa(IsaError),
     /// An initializer's parameters make no sense.
@@ -92,7 +130,15 @@ impl ModelError {
 impl fmt::Display for ModelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Plan(source) => source.fmt(f),
+            Self::Plan { source, layer: None } => source.fmt(f),
+            Self::Plan { source, layer: Some(layer) } => write!(f, "{source} (`{layer}`)"),
+            Self::DuplicateName { name } => write!(f, "a name of its own for every layer expected, found two named `{name}`"),
+            Self::Unused { name } => write!(f, "`{name}`: a layer or an output that takes its values expected, found none"),
+            Self::UnknownNode { layer } => write!(f, "layer `{layer}`: values of the same network expected, found one of another"),
+            Self::InputCount { layer, expected, found } => write!(f, "layer `{layer}`: {expected} inputs expected, found {found}"),
+            Self::ShapeMismatch { layer, expected, found } => {
+                write!(f, "layer `{layer}`: values of shape {expected:?} expected, found {found:?}")
+            }
             Self::Isa(source) => source.fmt(f),
             Self::Data(source) => source.fmt(f),
             Self::Initializer { layer, source } => write!(f, "layer `{layer}`: {source}"),
@@ -116,7 +162,7 @@ impl fmt::Display for ModelError {
 impl std::error::Error for ModelError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Plan(source) => Some(source),
+            Self::Plan { source, .. } => Some(source),
             Self::Isa(source) => Some(source),
             Self::Data(source) => Some(source),
             Self::Initializer { source, .. } => Some(source),
@@ -128,7 +174,7 @@ impl std::error::Error for ModelError {
 
 impl From<PlanError> for ModelError {
     fn from(source: PlanError) -> Self {
-        Self::Plan(source)
+        Self::Plan { source, layer: None }
     }
 }
 

@@ -4,17 +4,16 @@ use super::buffer::Buffer;
 use super::callback::{Callback, Run};
 use super::error::ModelError;
 use super::examples::Examples;
+use super::graph::{Graph, Lowered, OutputLoss};
 use super::history::{Epoch, Evaluation, History};
-use super::initializers::Fans;
 use super::optimizers::{Optimizer, Progress};
 use super::schedules::LearningRateSchedule;
-use super::sequential::Sequential;
 use super::summary::Summary;
 use crate::data::{Batches, shuffle};
-use crate::exec::{Batch, Context, evaluate, predict, train_step};
+use crate::exec::{Batch, Context, Noise, Step, Targets, evaluate, predict, train_step};
 use crate::kernels::{MatMut, MatRef, reduce};
 use crate::parallel::{Executor, MAX_PARTS, Pool};
-use crate::plan::{Layer, Memory, Plan};
+use crate::plan::{Loss, Memory, Plan};
 use crate::simd::Isa;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -126,8 +125,8 @@ impl std::fmt::Debug for Fit<'_> {
 /// A network with weights, an optimizer and threads.
 #[derive(Debug)]
 pub struct Model {
-    network: Sequential,
-    layers: Vec<Layer>,
+    graph: Graph,
+    network: Lowered,
     isa: Isa,
     pool: Pool,
     seed: u64,
@@ -142,7 +141,7 @@ pub struct Model {
 }
 
 impl Model {
-    pub(super) fn new(network: &Sequential, settings: Compile) -> Result<Self, ModelError> {
+    pub(super) fn new(graph: &Graph, settings: Compile) -> Result<Self, ModelError> {
         let Compile { optimizer, seed, threads, isa } = settings;
         optimizer.check()?;
         let threads = threads.unwrap_or_else(Pool::default_threads);
@@ -153,40 +152,33 @@ impl Model {
             Some(isa) => isa,
             None => Isa::select()?,
         };
-        let dense = network.planned()?;
-        let layers: Vec<Layer> = dense.iter().map(|dense| dense.planned).collect();
-        let plan = Plan::inference(&layers, INFERENCE_ROWS_PER_THREAD * threads, threads);
+        let loss = OutputLoss { loss: Loss::SparseCategoricalCrossentropy { label_smoothing: 0.0 }, weight: 1.0 };
+        let network = graph.lower(&vec![loss; graph.outputs.len()])?;
+        let plan = Plan::inference(network.network(), INFERENCE_ROWS_PER_THREAD * threads, threads);
         let mut parameters = Buffer::new(plan.parameters_len());
-        for (i, dense) in dense.iter().enumerate() {
-            let fans = Fans { fan_in: dense.planned.in_dim, fan_out: dense.planned.out_dim };
-            let tensors =
-                [(dense.layer.kernel_initializer, dense.planned.kernel), (dense.layer.bias_initializer, dense.planned.bias)];
-            // Each tensor has a stream of its own, so that no two ever share their numbers.
-            for (stream, (initializer, region)) in (2 * i as u64..).zip(tensors) {
-                initializer
-                    .fill(region.of_mut(parameters.as_mut_slice()), fans, seed, stream)
-                    .map_err(|source| ModelError::Initializer { layer: dense.name.clone(), source })?;
-            }
+        for tensor in &network.tensors {
+            tensor.initialize(parameters.as_mut_slice(), seed)?;
         }
+        let (state, inference) = (plan.state_len(optimizer.numbers_per_parameter()), plan.workspace_len());
         Ok(Self {
-            network: network.clone(),
+            graph: graph.clone(),
+            network,
             isa,
             pool: Pool::new(threads).map_err(ModelError::Threads)?,
             seed,
             optimizer,
             progress: Progress::default(),
             epochs: 0,
-            state: Buffer::new(plan.state_len(optimizer.numbers_per_parameter())),
-            inference: Buffer::new(plan.workspace_len()),
+            state: Buffer::new(state),
+            inference: Buffer::new(inference),
             parameters,
-            layers,
         })
     }
 
     /// The table of layers, output shapes and parameter counts, as Keras prints it.
     pub fn summary(&self) -> Summary {
         // The layers were planned when the model was made, so they can be planned again.
-        self.network.summary().unwrap_or_else(|_| Summary::new(String::new(), Vec::new()))
+        self.graph.summary().unwrap_or_else(|_| Summary::new(String::new(), Vec::new()))
     }
 
     /// The instruction set in use.
@@ -201,22 +193,17 @@ impl Model {
 
     /// The memory map of a training step on minibatches of `batch_size` rows.
     pub fn training_plan(&self, batch_size: usize) -> Plan<'_> {
-        Plan::training(&self.layers, batch_size, self.pool.threads())
+        Plan::training(self.network.network(), batch_size, self.pool.threads())
     }
 
     fn inference_plan(&self) -> Plan<'_> {
-        inference_plan(&self.layers, &self.pool)
+        inference_plan(&self.network, &self.pool)
     }
 
-    /// The parameters in plan order: for each dense layer its name with `/kernel` and the weights `[in_dim, units]`, then with
-    /// `/bias` the biases `[1, units]`.
-    pub fn weights(&self) -> impl Iterator<Item = (String, MatRef<'_>)> {
-        let names = self.network.layers().iter().zip(self.network.layer_names());
-        let names = names.filter(|(layer, _)| matches!(layer, super::Layer::Dense(_))).map(|(_, name)| name);
-        names.zip(&self.layers).flat_map(|(name, layer)| {
-            let parameters = self.parameters.as_slice();
-            [(format!("{name}/kernel"), layer.kernel.of(parameters)), (format!("{name}/bias"), layer.bias.of(parameters))]
-        })
+    /// The tensors of parameters in plan order, each with its name: that of its layer and `/kernel`, `/bias`, `/gamma`, `/beta`,
+    /// `/moving_mean`, `/moving_variance` or `/alpha`. Kernels are `[in_dim, units]`, all others one row.
+    pub fn weights(&self) -> impl Iterator<Item = (&str, MatRef<'_>)> {
+        self.network.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.region.of(self.parameters.as_slice())))
     }
 
     /// Replaces all parameters, given in the order of [`Model::weights`] without padding. The optimizer's state stays as it is.
@@ -224,19 +211,17 @@ impl Model {
     /// # Errors
     /// If there are more or fewer; the model is then left as it was.
     pub fn set_weights(&mut self, weights: &[f32]) -> Result<(), ModelError> {
-        let expected: usize = self.layers.iter().map(Layer::parameter_count).sum();
+        let expected: usize = self.network.tensors.iter().map(|tensor| tensor.region.rows * tensor.region.columns).sum();
         if weights.len() != expected {
             return Err(ModelError::WeightCount { expected, found: weights.len() });
         }
         let mut rest = weights;
-        for layer in &self.layers {
-            for region in [layer.kernel, layer.bias] {
-                let mut matrix = region.of_mut(self.parameters.as_mut_slice());
-                for row in 0..region.rows {
-                    let (values, more) = rest.split_at(region.columns);
-                    matrix.row_mut(row).copy_from_slice(values);
-                    rest = more;
-                }
+        for tensor in &self.network.tensors {
+            let mut matrix = tensor.region.of_mut(self.parameters.as_mut_slice());
+            for row in 0..matrix.rows() {
+                let (values, more) = rest.split_at(tensor.region.columns);
+                matrix.row_mut(row).copy_from_slice(values);
+                rest = more;
             }
         }
         Ok(())
@@ -264,15 +249,15 @@ impl Model {
         let batch_size = settings.batch_size.min(training.len());
         let run = Run { epochs: settings.epochs, rows: training.len(), steps: training.len().div_ceil(batch_size) };
 
-        let Self { layers, isa, pool, seed, optimizer, progress, epochs, parameters, state, inference, .. } = self;
-        let plan = Plan::training(layers, batch_size, pool.threads());
+        let Self { network, isa, pool, seed, optimizer, progress, epochs, parameters, state, inference, .. } = self;
+        let plan = Plan::training(network.network(), batch_size, pool.threads());
         let mut workspace = Buffer::new(plan.workspace_len());
         let mut order: Vec<u32> = (0..training.len() as u32).collect();
         let mut labels = training.labels().to_vec();
         let mut validator = settings
             .validation
             .as_ref()
-            .map(|examples| Evaluator::new(inference_plan(layers, pool), examples, inference.as_mut_slice()));
+            .map(|examples| Evaluator::new(inference_plan(network, pool), examples, inference.as_mut_slice()));
         // Room for what most runs need: nothing is gained by reserving what an absurd number of epochs would.
         let mut history = History { epochs: Vec::with_capacity(settings.epochs.min(1024)) };
         let mut result = Ok(());
@@ -300,14 +285,21 @@ impl Model {
                             break;
                         }
                     }
-                    let batch = Batch { inputs: training.inputs(&order[range.clone()]), labels: &labels[range] };
+                    let rows = range.len();
+                    let batch = Batch {
+                        inputs: &[training.inputs(&order[range.clone()])],
+                        targets: &[Targets::Labels(&labels[range])],
+                        weights: None,
+                    };
                     let mut memory = Memory {
                         parameters: parameters.as_mut_slice(),
                         state: state.as_mut_slice(),
+                        gradients: &mut [],
                         workspace: workspace.as_mut_slice(),
                     };
-                    let report = train_step(&context, &optimizer.next_step(progress), &batch, &mut memory);
-                    total.add(report, batch.labels.len());
+                    let noise = Noise { seed: *seed, step: progress.steps() as u32 };
+                    let step = Step { noise, ..Step::new(optimizer.next_step(progress)) };
+                    total.add(train_step(&context, &step, &batch, &mut memory), rows);
                     if !callbacks.is_empty() {
                         seconds += clock.elapsed().as_secs_f64();
                         for callback in callbacks.iter_mut() {
@@ -343,8 +335,8 @@ impl Model {
     pub fn evaluate<'a>(&mut self, examples: impl Into<Examples<'a>>) -> Result<Evaluation, ModelError> {
         let examples = examples.into();
         examples.check(self.inference_plan().in_dim(), self.inference_plan().out_dim())?;
-        let Self { layers, isa, pool, parameters, inference, .. } = self;
-        let mut evaluator = Evaluator::new(inference_plan(layers, pool), &examples, inference.as_mut_slice());
+        let Self { network, isa, pool, parameters, inference, .. } = self;
+        let mut evaluator = Evaluator::new(inference_plan(network, pool), &examples, inference.as_mut_slice());
         Ok(pool.team(|team| evaluator.run(*isa, team, parameters.as_slice())))
     }
 
@@ -355,8 +347,8 @@ impl Model {
     pub fn predict<'a>(&mut self, examples: impl Into<Examples<'a>>) -> Result<Predictions, ModelError> {
         let examples = examples.into();
         examples.check_rows(self.inference_plan().in_dim())?;
-        let Self { layers, isa, pool, parameters, inference, .. } = self;
-        let plan = inference_plan(layers, pool);
+        let Self { network, isa, pool, parameters, inference, .. } = self;
+        let plan = inference_plan(network, pool);
         let columns = plan.out_dim();
         let mut values = vec![0.0; examples.len() * columns];
         let order: Vec<u32> = (0..examples.len() as u32).collect();
@@ -364,15 +356,15 @@ impl Model {
             let context = Context { isa: *isa, plan: &plan, executor: team };
             for (order, outputs) in order.chunks(plan.batch()).zip(values.chunks_mut(plan.batch() * columns)) {
                 let outputs = MatMut::new(outputs, order.len(), columns, columns);
-                predict(&context, &examples.inputs(order), parameters.as_slice(), inference.as_mut_slice(), outputs);
+                predict(&context, &[examples.inputs(order)], parameters.as_slice(), inference.as_mut_slice(), &mut [outputs]);
             }
         });
         Ok(Predictions { isa: *isa, values, columns })
     }
 }
 
-fn inference_plan<'a>(layers: &'a [Layer], pool: &Pool) -> Plan<'a> {
-    Plan::inference(layers, INFERENCE_ROWS_PER_THREAD * pool.threads(), pool.threads())
+fn inference_plan<'a>(network: &'a Lowered, pool: &Pool) -> Plan<'a> {
+    Plan::inference(network.network(), INFERENCE_ROWS_PER_THREAD * pool.threads(), pool.threads())
 }
 
 fn strongest(a: ControlFlow<()>, b: ControlFlow<()>) -> ControlFlow<()> {
@@ -390,7 +382,7 @@ struct Total {
 impl Total {
     fn add(&mut self, report: crate::exec::Report, rows: usize) {
         self.loss += f64::from(report.loss_sum);
-        self.hits += report.hits;
+        self.hits += report.hits();
         self.rows += rows;
     }
 
@@ -418,7 +410,7 @@ impl<'a> Evaluator<'a> {
         let mut total = Total::default();
         let size = self.plan.batch();
         for (order, labels) in self.order.chunks(size).zip(self.examples.labels().chunks(size)) {
-            let batch = Batch { inputs: self.examples.inputs(order), labels };
+            let batch = Batch { inputs: &[self.examples.inputs(order)], targets: &[Targets::Labels(labels)], weights: None };
             total.add(evaluate(&context, &batch, parameters, self.workspace), order.len());
         }
         total.mean()
