@@ -1,8 +1,10 @@
 //! [`ModelError`].
 
+use super::callbacks::CallbackError;
 use super::initializers::InitializerError;
 use crate::data::DataError;
 use crate::error::{IsaError, PlanError};
+use crate::plan::Loss;
 use std::fmt;
 
 /// What is wrong with a model, its settings or what it was given.
@@ -85,6 +87,54 @@ pub enum ModelError {
         /// The length of the rows.
         found: usize,
     },
+    /// A model has another number of inputs or outputs.
+    Count {
+        /// Of what.
+        what: &'static str,
+        /// How many the model has.
+        expected: usize,
+        /// How many were given.
+        found: usize,
+    },
+    /// A name that is not among the outputs.
+    UnknownOutput {
+        /// The name.
+        name: String,
+        /// The names of the outputs.
+        outputs: Vec<String>,
+    },
+    /// Several things that belong to the same rows have different numbers of rows.
+    RowCount {
+        /// The number of rows of the first.
+        expected: usize,
+        /// The number of rows of another.
+        found: usize,
+    },
+    /// A loss takes another kind of targets.
+    TargetKind {
+        /// The loss.
+        loss: Loss,
+        /// What it takes.
+        expected: &'static str,
+    },
+    /// Targets have another length than the output.
+    TargetLength {
+        /// The number of outputs.
+        expected: usize,
+        /// The length of a row of targets.
+        found: usize,
+    },
+    /// Room for another number of outputs than there are.
+    PredictionCount {
+        /// The number of rows times that of outputs.
+        expected: usize,
+        /// The elements there is room for.
+        found: usize,
+    },
+    /// A log could not be written.
+    Log(std::io::Error),
+    /// A callback is at fault.
+    Callback(CallbackError),
     /// There are not as many labels as rows.
     LabelCount {
         /// The number of rows.
@@ -148,6 +198,14 @@ impl fmt::Display for ModelError {
                 write!(f, "layer `{layer}`: rows expected, found inputs of shape {found:?}; put Flatten before it")
             }
             Self::InputLength { expected, found } => write!(f, "rows of {expected} inputs expected, found {found}"),
+            Self::Count { what, expected, found } => write!(f, "{what}: {expected} expected, found {found}"),
+            Self::UnknownOutput { name, outputs } => write!(f, "an output among {outputs:?} expected, found `{name}`"),
+            Self::RowCount { expected, found } => write!(f, "{expected} rows expected, found {found}"),
+            Self::TargetKind { loss, expected } => write!(f, "{expected} as targets of {loss:?} expected, found the other kind"),
+            Self::TargetLength { expected, found } => write!(f, "targets of {expected} columns expected, found {found}"),
+            Self::PredictionCount { expected, found } => write!(f, "room for {expected} outputs expected, found {found}"),
+            Self::Log(source) => write!(f, "the log could not be written: {source}"),
+            Self::Callback(source) => source.fmt(f),
             Self::LabelCount { expected, found } => write!(f, "labels of {expected} rows expected, found {found}"),
             Self::Label { row, classes, found } => write!(f, "row {row}: a label below {classes} expected, found {found}"),
             Self::NoRows => f.write_str("at least 1 row expected, found 0"),
@@ -165,6 +223,8 @@ impl std::error::Error for ModelError {
             Self::Plan { source, .. } => Some(source),
             Self::Isa(source) => Some(source),
             Self::Data(source) => Some(source),
+            Self::Log(source) => Some(source),
+            Self::Callback(source) => Some(source),
             Self::Initializer { source, .. } => Some(source),
             Self::Threads(source) => Some(source),
             _ => None,
@@ -187,5 +247,11 @@ impl From<IsaError> for ModelError {
 impl From<DataError> for ModelError {
     fn from(source: DataError) -> Self {
         Self::Data(source)
+    }
+}
+
+impl From<CallbackError> for ModelError {
+    fn from(source: CallbackError) -> Self {
+        Self::Callback(source)
     }
 }

@@ -1,9 +1,10 @@
 //! [`Functional`]: layers applied to values, in any shape without cycles.
 
+use super::compile::Compile;
 use super::error::ModelError;
 use super::graph::{Graph, InputNode, Node, Source};
 use super::layers::Layer;
-use super::model::{Compile, Model};
+use super::model::Model;
 use super::summary::Summary;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,7 +33,9 @@ pub struct Tensor {
 /// let price = network.apply(Dense::new(1).name("price"), &[both]);
 /// let helper = network.apply(Dense::new(1).name("helper"), &[hidden]);
 /// let network = network.outputs(&[price, helper]);
-/// let compile = Compile::new(Adam::default()).loss("price", Loss::MeanSquaredError, 0.9).loss("helper", Loss::MeanSquaredError, 0.1);
+/// let compile = Compile::new(Adam::default())
+///     .output_loss("price", Loss::MeanSquaredError, 0.9)
+///     .output_loss("helper", Loss::MeanSquaredError, 0.1);
 /// let model = network.compile(compile)?;
 /// # let _ = model;
 /// # Ok::<(), selvedge::model::ModelError>(())

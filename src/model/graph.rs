@@ -112,12 +112,14 @@ impl Graph {
         self.nodes.iter().enumerate().map(name).collect()
     }
 
-    /// The name of an input or node.
-    pub(super) fn name_of(&self, source: Source) -> String {
-        match source {
-            Source::Input(i) => self.inputs[i].name.clone(),
-            Source::Node(i) => self.names().swap_remove(i),
-        }
+    /// The names of the layers that the outputs come from.
+    pub(super) fn output_names(&self) -> Vec<String> {
+        let names = self.names();
+        let name = |source: &Source| match *source {
+            Source::Input(i) => self.inputs.get(i).map(|input| input.name.clone()),
+            Source::Node(i) => names.get(i).cloned(),
+        };
+        self.outputs.iter().map(|source| name(source).unwrap_or_default()).collect()
     }
 
     /// The shapes of the outputs of all nodes, without the rows.

@@ -1,9 +1,10 @@
 //! [`Sequential`]: layers one after the other.
 
+use super::compile::Compile;
 use super::error::ModelError;
 use super::graph::{Graph, InputNode, Node, Source};
 use super::layers::Layer;
-use super::model::{Compile, Model};
+use super::model::Model;
 use super::summary::Summary;
 
 /// A network of layers one after the other, before it has weights.

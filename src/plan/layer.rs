@@ -164,7 +164,7 @@ impl Layer {
     }
 
     /// Index of the first element behind the layer's parameters.
-    pub(super) const fn end(&self) -> usize {
+    pub(crate) const fn end(&self) -> usize {
         self.alpha.end()
     }
 

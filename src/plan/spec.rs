@@ -245,6 +245,16 @@ impl Loss {
         matches!(self, Self::SparseCategoricalCrossentropy { .. })
     }
 
+    /// Of how many elements of a row with this many columns it can be said that they are right: one where a class is chosen, all of the binary
+    /// cross-entropy, none of the others.
+    pub const fn elements_that_can_be_right(self, columns: usize) -> usize {
+        match self {
+            Self::SparseCategoricalCrossentropy { .. } | Self::CategoricalCrossentropy { .. } => 1,
+            Self::BinaryCrossentropy { .. } => columns,
+            _ => 0,
+        }
+    }
+
     /// Whether loss and activation are computed as one, from the values in front of the activation.
     pub(super) const fn contains(self, activation: Activation) -> bool {
         match self {
