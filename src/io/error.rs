@@ -398,3 +398,165 @@ impl Error for CheckpointError {
         }
     }
 }
+
+/// A configuration that is not that of a network known here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ArchitectureError {
+    /// The configuration is too long.
+    TooLarge {
+        /// The most bytes allowed.
+        limit: usize,
+        /// The number of bytes found.
+        found: usize,
+    },
+    /// The configuration is not JSON.
+    Json {
+        /// What is wrong and where.
+        reason: String,
+    },
+    /// The model is neither sequential nor functional.
+    ModelClass {
+        /// Its class.
+        found: String,
+    },
+    /// A layer of a class that is not supported.
+    LayerClass {
+        /// The name of the layer.
+        layer: String,
+        /// Its class.
+        found: String,
+    },
+    /// A field is missing, of another kind, or asks for something that is not supported.
+    Field {
+        /// The name of the layer; empty for the model.
+        layer: String,
+        /// The field.
+        field: &'static str,
+        /// What was expected.
+        expected: &'static str,
+        /// The beginning of what was found; `null` where there is nothing.
+        found: String,
+    },
+    /// Two layers have the same name.
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+    /// A layer is called with too few or too many inputs.
+    InputCount {
+        /// The name of the layer.
+        layer: String,
+        /// The number of inputs expected, at least.
+        expected: usize,
+        /// The number found.
+        found: usize,
+    },
+    /// A layer waits for its own output.
+    Circle {
+        /// The name of a layer that does, or that waits for one that does.
+        layer: String,
+    },
+}
+
+impl fmt::Display for ArchitectureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { limit, found } => write!(f, "a configuration of at most {limit} bytes expected, found {found}"),
+            Self::Json { reason } => write!(f, "a configuration in JSON expected, found {reason}"),
+            Self::ModelClass { found } => write!(f, "a model of class Sequential or Functional expected, found {found}"),
+            Self::LayerClass { layer, found } => write!(f, "layer `{layer}`: a supported class expected, found {found}"),
+            Self::Field { layer, field, expected, found } if layer.is_empty() => {
+                write!(f, "`{field}`: {expected} expected, found {found}")
+            }
+            Self::Field { layer, field, expected, found } => {
+                write!(f, "layer `{layer}`, `{field}`: {expected} expected, found {found}")
+            }
+            Self::Duplicate { name } => write!(f, "layer `{name}`: one expected, found another of the same name"),
+            Self::InputCount { layer, expected, found } => write!(f, "layer `{layer}`: {expected} inputs expected, found {found}"),
+            Self::Circle { layer } => write!(f, "layer `{layer}`: inputs that come before it expected, found a circle"),
+        }
+    }
+}
+
+impl Error for ArchitectureError {}
+
+/// Bytes that are not a `.keras` file that can be read here.
+#[cfg(feature = "keras")]
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum KerasError {
+    /// The operating system refused to read.
+    Io(io::Error),
+    /// Something is longer than its limit.
+    TooLarge {
+        /// What is too long.
+        what: &'static str,
+        /// The most bytes allowed.
+        limit: u64,
+        /// The number of bytes found.
+        found: u64,
+    },
+    /// The file is not a zip archive.
+    Zip {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file in the archive is missing, damaged, or something else.
+    Entry {
+        /// The file in the archive.
+        name: &'static str,
+        /// What was expected.
+        expected: &'static str,
+        /// What was found.
+        found: String,
+    },
+    /// The network is not known here.
+    Architecture(ArchitectureError),
+    /// The file of weights is not HDF5, or lacks something.
+    Hdf5 {
+        /// The group or dataset.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A variable is another one than the configuration says.
+    Variable {
+        /// The group or dataset.
+        path: String,
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+    /// The tensors do not fit.
+    Tensor(TensorError),
+}
+
+#[cfg(feature = "keras")]
+impl fmt::Display for KerasError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(source) => write!(f, "{source}"),
+            Self::TooLarge { what, limit, found } => write!(f, "{what}: at most {limit} bytes expected, found {found}"),
+            Self::Zip { reason } => write!(f, "a zip archive expected, found: {reason}"),
+            Self::Entry { name, expected, found } => write!(f, "{name}: {expected} expected, found {found}"),
+            Self::Architecture(source) => write!(f, "{source}"),
+            Self::Hdf5 { path, reason } => write!(f, "weights, `{path}`: HDF5 expected, found: {reason}"),
+            Self::Variable { path, expected, found } => write!(f, "weights, `{path}`: {expected} expected, found {found}"),
+            Self::Tensor(source) => write!(f, "{source}"),
+        }
+    }
+}
+
+#[cfg(feature = "keras")]
+impl Error for KerasError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Io(source) => Some(source),
+            Self::Architecture(source) => Some(source),
+            Self::Tensor(source) => Some(source),
+            _ => None,
+        }
+    }
+}
