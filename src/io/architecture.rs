@@ -15,7 +15,7 @@
 //!
 //! # Hostile files
 //!
-//! A configuration has at most [`MAX_JSON`] bytes and nests at most 128 levels deep; memory is at most a hundred times its length.
+//! A configuration has at most [`MAX_JSON`] bytes and nests at most 128 levels deep; memory is at most some 120 times its length.
 //! References lead to layers that exist, and never in a circle. Nothing here panics.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -334,6 +334,13 @@ fn functional(config: &Fields<'_>) -> Result<Architecture, ArchitectureError> {
             let found = format!("call {} of `{}`, which has {}", call.call, layer.name, layer.calls.len());
             return Err(config.wrong_value("inbound_nodes", "a call that there is", found));
         }
+    }
+    let is_input = |layer: &Layer| matches!(layer.kind, LayerKind::Input { .. });
+    let expected: Vec<usize> = (0..architecture.layers.len()).filter(|number| is_input(&architecture.layers[*number])).collect();
+    let mut found: Vec<usize> = architecture.inputs.iter().map(|input| input.layer).collect();
+    found.sort_unstable();
+    if found != expected {
+        return Err(config.wrong("input_layers", "every InputLayer once"));
     }
     Ok(architecture)
 }

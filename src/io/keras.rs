@@ -20,8 +20,8 @@
 //!
 //! Sizes are checked before anything is unpacked: a file has at most [`MAX_BYTES`], an unpacked one at most 16 times the length of the whole
 //! and 1 MiB (weights hardly shrink, and Keras itself does not even try), a JSON file at most
-//! [`MAX_JSON`](super::architecture::MAX_JSON) bytes. Checksums of the archive are verified. No tensor is larger than the file of weights.
-//! So memory is at most some 40 times the length of the file. Nothing here panics.
+//! [`MAX_JSON`](super::architecture::MAX_JSON) bytes. Checksums of the archive are verified. All tensors together are no larger than
+//! the file of weights. So memory is at most 33 times the length of the file, and what the configuration takes. Nothing here panics.
 
 use std::{
     collections::BTreeMap,
@@ -166,7 +166,8 @@ impl<'a> Files<'a> {
 }
 
 fn tensors(weights: Vec<u8>, architecture: &Architecture) -> Result<Tensors, KerasError> {
-    let length = weights.len() as u64;
+    // Several datasets may point at the same bytes.
+    let mut left = weights.len() as u64;
     let file = hdf5_pure::File::from_bytes(weights).map_err(hdf5("/"))?;
     let groups = file.group("layers").map_err(hdf5("layers"))?;
     let mut expected = BTreeMap::new();
@@ -192,7 +193,9 @@ fn tensors(weights: Vec<u8>, architecture: &Architecture) -> Result<Tensors, Ker
         for (i, variable) in layer.kind.variables().into_iter().enumerate() {
             let path = format!("layers/{group}/vars/{i}");
             let dataset = vars.dataset(&i.to_string()).map_err(hdf5(&path))?;
-            tensors.insert(format!("{}/{variable}", layer.name), tensor(&path, &dataset, length)?).map_err(KerasError::Tensor)?;
+            tensors
+                .insert(format!("{}/{variable}", layer.name), tensor(&path, &dataset, &mut left)?)
+                .map_err(KerasError::Tensor)?;
         }
     }
     Ok(tensors)
@@ -235,7 +238,8 @@ fn check_variables(group: &str, layer: &Layer, vars: &Group, mut found: Vec<Stri
     }
 }
 
-fn tensor(path: &str, dataset: &Dataset, file_length: u64) -> Result<Tensor, KerasError> {
+/// Takes the size of the tensor from the bytes that are `left`.
+fn tensor(path: &str, dataset: &Dataset, left: &mut u64) -> Result<Tensor, KerasError> {
     let wrong =
         |expected: &str, found: String| KerasError::Variable { path: path.to_owned(), expected: expected.to_owned(), found };
     let dtype = dataset.dtype().map_err(hdf5(path))?;
@@ -250,14 +254,188 @@ fn tensor(path: &str, dataset: &Dataset, file_length: u64) -> Result<Tensor, Ker
     let count = shape.as_deref().and_then(super::tensors::element_count);
     let size = count.and_then(|count| count.checked_mul(size_of::<f32>()));
     match (shape, size) {
-        (Some(shape), Some(size)) if size as u64 <= file_length => {
+        (Some(shape), Some(size)) if size as u64 <= *left => {
+            *left -= size as u64;
             let elements = dataset.read_f32().map_err(hdf5(path))?;
             Tensor::new(shape, elements).map_err(KerasError::Tensor)
         }
-        _ => Err(wrong("a tensor smaller than the file", format!("shape {dimensions:?}"))),
+        _ => Err(wrong("tensors that together are smaller than the file", format!("shape {dimensions:?}"))),
     }
 }
 
 fn hdf5(path: &str) -> impl Fn(hdf5_pure::Error) -> KerasError + '_ {
     move |error| KerasError::Hdf5 { path: path.to_owned(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use hdf5_pure::FileBuilder;
+    use std::io::Write;
+
+    const SEQUENTIAL: &[u8] = include_bytes!("../../tests/data/keras/sequential.keras");
+
+    /// The content of the three files of the reference model.
+    fn parts() -> [(&'static str, Vec<u8>); 3] {
+        let mut files = Files::find(SEQUENTIAL).unwrap();
+        [METADATA, CONFIG, WEIGHTS].map(|name| (name, files.unpack(name, MAX_BYTES).unwrap()))
+    }
+
+    fn zip(files: &[(&str, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
+        let mut output = Vec::new();
+        let mut archive = rawzip::ZipArchiveWriter::new(&mut output);
+        for (name, content) in files {
+            let (mut entry, config) = archive.new_file(name).compression_method(method).start().unwrap();
+            let descriptor = if method == CompressionMethod::DEFLATE {
+                let mut writer = config.wrap(flate2::write::DeflateEncoder::new(&mut entry, flate2::Compression::default()));
+                writer.write_all(content).unwrap();
+                let (encoder, descriptor) = writer.finish().unwrap();
+                encoder.finish().unwrap();
+                descriptor
+            } else {
+                let mut writer = config.wrap(&mut entry);
+                writer.write_all(content).unwrap();
+                writer.finish().unwrap().1
+            };
+            entry.finish(descriptor).unwrap();
+        }
+        archive.finish().unwrap();
+        output
+    }
+
+    /// The error for the reference model with other content in one file.
+    fn error(name: &str, content: Vec<u8>) -> String {
+        let mut parts = parts();
+        parts.iter_mut().find(|part| part.0 == name).unwrap().1 = content;
+        KerasFile::from_bytes(&zip(&parts, CompressionMethod::DEFLATE)).unwrap_err().to_string()
+    }
+
+    /// The error for the reference model with one word of its configuration replaced everywhere.
+    fn configured(from: &str, to: &str) -> String {
+        let config = String::from_utf8(parts()[1].1.clone()).unwrap();
+        assert!(config.contains(from), "{from}");
+        error(CONFIG, config.replace(from, to).into_bytes())
+    }
+
+    #[test]
+    fn archives_may_be_stored_or_deflated_and_hold_more() {
+        let expected = KerasFile::from_bytes(SEQUENTIAL).unwrap();
+        let mut files = parts().to_vec();
+        files.insert(1, ("assets/vocabulary.txt", b"words".to_vec()));
+        for method in [CompressionMethod::STORE, CompressionMethod::DEFLATE] {
+            assert_eq!(KerasFile::from_bytes(&zip(&files, method)).unwrap(), expected);
+        }
+        let error = KerasFile::from_bytes(&zip(&files, CompressionMethod::ZSTD)).unwrap_err().to_string();
+        assert!(error.starts_with("metadata.json: a stored or deflated file expected, found compression"), "{error}");
+    }
+
+    #[test]
+    fn bombs_are_refused_before_they_go_off() {
+        // Zeros shrink by a factor of a thousand.
+        let files = |bomb: &str| parts().map(|(name, content)| (name, if name == bomb { vec![0; 64 << 20] } else { content }));
+        for name in [METADATA, CONFIG, WEIGHTS] {
+            let bomb = zip(&files(name), CompressionMethod::DEFLATE);
+            let error = KerasFile::from_bytes(&bomb).unwrap_err();
+            assert!(matches!(error, KerasError::TooLarge { found: 67_108_864, .. }), "{error}");
+        }
+        // One that says that it is small: no byte behind the limit is unpacked.
+        let mut liar = zip(&files(WEIGHTS), CompressionMethod::DEFLATE);
+        let size = (64u32 << 20).to_le_bytes();
+        let places: Vec<usize> = (0..liar.len() - 4).filter(|at| liar[*at..at + 4] == size).collect();
+        assert!(!places.is_empty());
+        places.iter().for_each(|at| liar[*at..at + 4].copy_from_slice(&1000u32.to_le_bytes()));
+        let limit = 16 * liar.len() as u64 + (1 << 20);
+        let error = KerasFile::from_bytes(&liar).unwrap_err();
+        let refused = match &error {
+            KerasError::TooLarge { found, .. } => *found == limit + 1,
+            KerasError::Entry { .. } => true,
+            _ => false,
+        };
+        assert!(refused, "{error}");
+    }
+
+    #[test]
+    fn archives_without_or_with_too_many_files() {
+        assert!(matches!(KerasFile::from_bytes(b"not a zip archive"), Err(KerasError::Zip { .. })));
+        for missing in 0..3 {
+            let mut files = parts().to_vec();
+            let name = files.remove(missing).0;
+            let error = KerasFile::from_bytes(&zip(&files, CompressionMethod::STORE)).unwrap_err();
+            assert_eq!(error.to_string(), format!("{name}: an intact file expected, found none"));
+            let mut files = parts().to_vec();
+            files.push(files[missing].clone());
+            let error = KerasFile::from_bytes(&zip(&files, CompressionMethod::STORE)).unwrap_err();
+            assert_eq!(error.to_string(), format!("{name}: one expected, found another of the same name"));
+        }
+        // A checksum that does not fit.
+        let mut damaged = SEQUENTIAL.to_vec();
+        let at = damaged
+            .windows(7)
+            .position(|window| window == b"\"selu\", ")
+            .or(damaged.windows(6).position(|w| w == b"\"selu\""))
+            .unwrap();
+        damaged[at + 1..at + 5].copy_from_slice(b"relu");
+        let error = KerasFile::from_bytes(&damaged).unwrap_err().to_string();
+        assert!(error.starts_with("config.json: an intact file expected, found"), "{error}");
+    }
+
+    #[test]
+    fn other_versions_and_texts_are_refused() {
+        assert_eq!(
+            error(METADATA, br#"{"keras_version": "2.15.0"}"#.to_vec()),
+            "metadata.json: a `keras_version` of 3 expected, found 2.15.0"
+        );
+        assert_eq!(error(METADATA, b"{}".to_vec()), "metadata.json: a `keras_version` of 3 expected, found none");
+        assert!(error(METADATA, b"{".to_vec()).starts_with("metadata.json: JSON expected, found"));
+        assert!(error(CONFIG, b"\xff".to_vec()).starts_with("config.json: UTF-8 expected, found"));
+        assert!(error(WEIGHTS, b"not HDF5".to_vec()).starts_with("weights, `/`: HDF5 expected, found"));
+    }
+
+    #[test]
+    fn weights_of_another_network_are_refused() {
+        assert_eq!(
+            configured("\"name\": \"dense_1\"", "\"name\": \"hidden\""),
+            "weights, `layers/dense_1/vars`: those of layer `hidden` expected, found those of `dense_1`"
+        );
+        assert_eq!(configured("\"use_bias\": true", "\"use_bias\": false"), "weights, `layers/dense/vars`: 0 expected, found 0, 1");
+        let without = |layer: usize| {
+            let mut config: serde_json::Value = serde_json::from_slice(&parts()[1].1).unwrap();
+            config.pointer_mut("/config/layers").unwrap().as_array_mut().unwrap().remove(layer);
+            error(CONFIG, config.to_string().into_bytes())
+        };
+        assert_eq!(without(5), "weights, `layers/dense_2/vars`: no variables expected, found some");
+        assert_eq!(without(2), "weights, `layers/batch_normalization/vars`: no variables expected, found some");
+    }
+
+    /// A model of one layer of 2 x 1 without a bias, with these weights.
+    fn small(fill: impl FnOnce(&mut hdf5_pure::DatasetBuilder) -> &mut hdf5_pure::DatasetBuilder) -> Result<KerasFile, KerasError> {
+        let config = r#"{"class_name": "Sequential", "config": {"name": "small", "layers": [
+            {"class_name": "InputLayer", "config": {"name": "input", "batch_shape": [null, 2]}},
+            {"class_name": "Dense", "config": {"name": "dense", "units": 1, "use_bias": false, "activation": null}}]}}"#;
+        let mut weights = FileBuilder::new();
+        let mut layers = weights.create_group("layers");
+        let mut dense = layers.create_group("dense");
+        let mut vars = dense.create_group("vars");
+        fill(vars.create_dataset("0"));
+        let vars = vars.finish();
+        dense.add_group(vars);
+        let dense = dense.finish();
+        layers.add_group(dense);
+        let layers = layers.finish();
+        weights.add_group(layers);
+        let files =
+            [(METADATA, br#"{"keras_version": "3.0.0"}"#.to_vec()), (CONFIG, config.into()), (WEIGHTS, weights.finish().unwrap())];
+        KerasFile::from_bytes(&zip(&files, CompressionMethod::STORE))
+    }
+
+    #[test]
+    fn only_contiguous_f32_is_read() {
+        let file = small(|dataset| dataset.with_f32_data(&[1.0, 2.0]).with_shape(&[2, 1])).unwrap();
+        assert_eq!(file.tensors.require("dense/kernel", &[2, 1]).unwrap().elements(), [1.0, 2.0]);
+        let error = small(|dataset| dataset.with_f64_data(&[1.0, 2.0]).with_shape(&[2, 1])).unwrap_err();
+        assert_eq!(error.to_string(), "weights, `layers/dense/vars/0`: f32 expected, found f64");
+        let error = small(|dataset| dataset.with_f32_data(&[1.0, 2.0]).with_shape(&[2, 1]).with_chunks(&[1, 1])).unwrap_err();
+        assert_eq!(error.to_string(), "weights, `layers/dense/vars/0`: contiguous data expected, found chunks");
+    }
 }

@@ -17,7 +17,7 @@
 //!
 //! # Hostile files
 //!
-//! Everything is checked before anything is allocated for the data. A header may have [`MAX_HEADER`] bytes and takes at most 20 times its
+//! Everything is checked before anything is allocated for the data. A header may have [`MAX_HEADER`] bytes and takes at most 40 times its
 //! length; elements take exactly the bytes that the file really has, at most [`MAX_BYTES`]. Nothing here panics.
 
 use std::{
