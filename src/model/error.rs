@@ -2,6 +2,7 @@
 
 use super::callbacks::CallbackError;
 use super::initializers::InitializerError;
+use super::schedules::ScheduleError;
 use crate::data::DataError;
 use crate::error::{IsaError, PlanError};
 use crate::plan::Loss;
@@ -131,6 +132,8 @@ pub enum ModelError {
         /// The elements there is room for.
         found: usize,
     },
+    /// A schedule is at fault.
+    Schedule(ScheduleError),
     /// A log could not be written.
     Log(std::io::Error),
     /// A callback is at fault.
@@ -204,6 +207,7 @@ impl fmt::Display for ModelError {
             Self::TargetKind { loss, expected } => write!(f, "{expected} as targets of {loss:?} expected, found the other kind"),
             Self::TargetLength { expected, found } => write!(f, "targets of {expected} columns expected, found {found}"),
             Self::PredictionCount { expected, found } => write!(f, "room for {expected} outputs expected, found {found}"),
+            Self::Schedule(source) => source.fmt(f),
             Self::Log(source) => write!(f, "the log could not be written: {source}"),
             Self::Callback(source) => source.fmt(f),
             Self::LabelCount { expected, found } => write!(f, "labels of {expected} rows expected, found {found}"),
@@ -223,6 +227,7 @@ impl std::error::Error for ModelError {
             Self::Plan { source, .. } => Some(source),
             Self::Isa(source) => Some(source),
             Self::Data(source) => Some(source),
+            Self::Schedule(source) => Some(source),
             Self::Log(source) => Some(source),
             Self::Callback(source) => Some(source),
             Self::Initializer { source, .. } => Some(source),
@@ -253,5 +258,11 @@ impl From<DataError> for ModelError {
 impl From<CallbackError> for ModelError {
     fn from(source: CallbackError) -> Self {
         Self::Callback(source)
+    }
+}
+
+impl From<ScheduleError> for ModelError {
+    fn from(source: ScheduleError) -> Self {
+        Self::Schedule(source)
     }
 }

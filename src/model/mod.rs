@@ -4,9 +4,11 @@ mod buffer;
 mod callback;
 pub mod callbacks;
 mod compile;
+mod configurations;
 mod error;
 mod examples;
 mod fit;
+mod frozen;
 mod functional;
 mod graph;
 mod history;
@@ -29,9 +31,11 @@ mod trainable;
 
 pub use callback::{BatchLogs, Callback, Run};
 pub use compile::Compile;
+pub use configurations::Configuration;
 pub use error::ModelError;
 pub use examples::Examples;
 pub use fit::Fit;
+pub use frozen::{Frozen, Scratch};
 pub use functional::{Functional, Tensor};
 pub use history::{Epoch, Evaluation, History, OutputEvaluation};
 pub use layers::{
