@@ -4,11 +4,12 @@ use super::pass::{columns_per_part, value_of_all_rows};
 use super::{Context, Inputs};
 use crate::kernels::MatMut;
 use crate::kernels::gemm::{RowBlocks, Stored, Updated, UpdatedByRow, gemm_transposed};
-use crate::kernels::optimizers::{ByRow, ClippedByValue, Optimizer, Regularized, Rescaled, add_penalty, update};
+use crate::kernels::optimizers::{Adjusted, MAX_PARAMETERS, Optimizer, RowRule, add_penalty, first};
 use crate::kernels::reduce::column_sums_into;
 use crate::parallel::Shares;
 use crate::plan::{BlockRef, Layer, Penalty, Region, Statistics, Tensor, Value};
-use crate::simd::{Isa, MapOp, Simd};
+use crate::simd::{Isa, LANES, MapOp, Simd};
+use core::ops::Range;
 
 /// What is known when all gradients by weighted sums are there.
 pub(super) struct Gradients<'a> {
@@ -20,28 +21,16 @@ pub(super) struct Gradients<'a> {
     pub(super) limit: f32,
 }
 
-/// Calls a generic function with the rule of an optimizer.
-macro_rules! with_rule {
-    ($optimizer:expr, $rule:ident => $in_registers:expr, $by_rows:expr) => {
-        match *$optimizer {
-            Optimizer::Sgd($rule) => $in_registers,
-            Optimizer::Momentum($rule) => $in_registers,
-            Optimizer::RmsProp($rule) => $by_rows,
-            Optimizer::RmsPropMomentum($rule) => $by_rows,
-            Optimizer::CenteredRmsProp($rule) => $by_rows,
-            Optimizer::Adam($rule) => $in_registers,
-            Optimizer::AmsGrad($rule) => $by_rows,
-            Optimizer::AdamW($rule) => $by_rows,
-            Optimizer::Nadam($rule) => $by_rows,
-        }
-    };
-}
-
-/// The parameters, followed by as many kinds of state, in the same layout, as the rule has.
-fn with_state<'a, const N: usize>(parameters: &'a mut [f32], state: &'a mut [f32]) -> [&'a mut [f32]; N] {
+/// The parameters, followed by as many kinds of state, in the same layout, as the optimizer has; the rest is empty.
+fn with_state<'a>(parameters: &'a mut [f32], state: &'a mut [f32]) -> [&'a mut [f32]; MAX_PARAMETERS] {
     let len = parameters.len();
     let mut buffers = core::iter::once(parameters).chain(state.chunks_exact_mut(len));
     core::array::from_fn(|_| buffers.next().unwrap_or_default())
+}
+
+/// A part of each buffer that there is.
+fn part_of_each(buffers: [&mut [f32]; MAX_PARAMETERS], range: Range<usize>) -> [&mut [f32]; MAX_PARAMETERS] {
+    buffers.map(|buffer| if buffer.is_empty() { buffer } else { &mut buffer[range.clone()] })
 }
 
 /// The columns of one product whose weights are updated.
@@ -52,76 +41,47 @@ struct Columns<'a> {
     dz: RowBlocks<'a>,
 }
 
-/// Where a kernel's gradient and its update meet.
-trait Meeting {
-    /// `parameters = rule(x^T dz, parameters)` for some columns of `x`.
-    fn update<R: MapOp<1, N> + Copy + Sync, const N: usize>(
-        isa: Isa,
-        product: &Columns<'_>,
-        rule: R,
-        parameters: [&mut [f32]; N],
-        leading_dimension: usize,
-    );
-}
-
-/// In registers: fastest, at the price of a copy of every tile for the optimizer. For those that most people use.
-struct InRegisters;
-
-impl Meeting for InRegisters {
-    fn update<R: MapOp<1, N> + Copy + Sync, const N: usize>(
-        isa: Isa,
-        product: &Columns<'_>,
-        rule: R,
-        parameters: [&mut [f32]; N],
-        leading_dimension: usize,
-    ) {
-        let Columns { x, first, count, dz } = *product;
-        gemm_transposed(isa, x, (first, count), dz, &mut Updated { rule, parameters, leading_dimension });
+impl Columns<'_> {
+    /// `parameters = rule(x^T dz, parameters)`. The gradient and what most people use meet in registers, at the price of a copy of every tile
+    /// for each of these optimizers; all others, and adjusted gradients, in a buffer of one row of a tile, with one copy of the tiles.
+    fn update(&self, isa: Isa, rule: &Adjusted, parameters: [&mut [f32]; MAX_PARAMETERS], leading_dimension: usize) {
+        let is_plain = *rule == Adjusted::new(rule.optimizer);
+        match rule.optimizer {
+            Optimizer::Sgd(rule) if is_plain => self.update_in_registers(isa, rule, first(parameters), leading_dimension),
+            Optimizer::Momentum(rule) if is_plain => self.update_in_registers(isa, rule, first(parameters), leading_dimension),
+            Optimizer::Adam(rule) if is_plain => self.update_in_registers(isa, rule, first(parameters), leading_dimension),
+            _ => {
+                let Columns { x, first, count, dz } = *self;
+                gemm_transposed(isa, x, (first, count), dz, &mut UpdatedByRow { isa, rule, parameters, leading_dimension });
+            }
+        }
     }
-}
 
-/// In a buffer of one row of a tile: all other optimizers share one copy of the tiles.
-struct ByRows;
-
-impl Meeting for ByRows {
-    fn update<R: MapOp<1, N> + Copy + Sync, const N: usize>(
+    fn update_in_registers<R: MapOp<1, N> + Copy, const N: usize>(
+        &self,
         isa: Isa,
-        product: &Columns<'_>,
         rule: R,
         parameters: [&mut [f32]; N],
         leading_dimension: usize,
     ) {
-        let Columns { x, first, count, dz } = *product;
-        let mut rest = parameters.into_iter();
-        let parameters = core::array::from_fn(|_| rest.next().unwrap_or_default());
-        gemm_transposed(isa, x, (first, count), dz, &mut UpdatedByRow { isa, rule: &ByRow(rule), parameters, leading_dimension });
+        let Columns { x, first, count, dz } = *self;
+        gemm_transposed(isa, x, (first, count), dz, &mut Updated { rule, parameters, leading_dimension });
     }
 }
 
 impl Gradients<'_> {
     /// One step of an optimizer, whose gradients never reach memory.
     pub(super) fn update(&self, optimizer: &Optimizer, parameters: &mut [f32], state: &mut [f32]) {
-        with_rule!(optimizer, rule =>
-            self.update_with::<InRegisters, _, _>(rule, with_state(parameters, state)),
-            self.update_with::<ByRows, _, _>(rule, with_state(parameters, state)))
-    }
-
-    fn update_with<M: Meeting, R: MapOp<1, N> + Copy + Sync, const N: usize>(&self, rule: R, mut parameters: [&mut [f32]; N]) {
+        let mut parameters = with_state(parameters, state);
         for (i, layer) in self.context.plan.layers().iter().enumerate() {
             let range = layer.range();
             if !range.is_empty() {
-                self.update_layer::<M, R, N>(rule, i, layer, parameters.each_mut().map(|buffer| &mut buffer[range.clone()]));
+                self.update_layer(optimizer, i, layer, part_of_each(parameters.each_mut().map(|buffer| &mut **buffer), range));
             }
         }
     }
 
-    fn update_layer<M: Meeting, R: MapOp<1, N> + Copy + Sync, const N: usize>(
-        &self,
-        rule: R,
-        i: usize,
-        layer: &Layer,
-        parameters: [&mut [f32]; N],
-    ) {
+    fn update_layer(&self, optimizer: &Optimizer, i: usize, layer: &Layer, parameters: [&mut [f32]; MAX_PARAMETERS]) {
         let Context { isa, plan, executor } = self.context;
         let leading_dimension = layer.kernel.leading_dimension;
         let rows_per_part = layer.in_dim.div_ceil(plan.parts());
@@ -132,14 +92,15 @@ impl Gradients<'_> {
         let terms = (!layer.alpha.is_empty()).then(|| self.blocks.sums(i));
         let first_of_layer = layer.range().start;
         let shares = parameters.map(|buffer| {
-            let mut rest = buffer;
-            let mut end = first_of_layer;
+            let (mut rest, mut end) = (buffer, first_of_layer);
+            // Empty slices of buffers that the optimizer does not have.
             let mut take = |region: Region, share: usize| {
-                let (_, from_here) = core::mem::take(&mut rest).split_at_mut(region.offset - end);
-                let (here, behind) = from_here.split_at_mut(region.len());
+                let from_here = core::mem::take(&mut rest).split_at_mut_checked(region.offset - end).map_or(&mut [][..], |(_, rest)| rest);
+                let (here, behind) = from_here.split_at_mut_checked(region.len()).unwrap_or_default();
                 (rest, end) = (behind, region.end());
                 let used = if region.rows == 1 { region.columns } else { region.len() };
-                Shares::new(&mut here[..used.min(region.len())], share)
+                let used = used.min(here.len());
+                Shares::new(&mut here[..used], share)
             };
             let kernel = take(layer.kernel, rows_per_part * leading_dimension);
             [kernel, take(layer.bias, width), take(layer.gamma, width), take(layer.beta, width), take(layer.alpha, width)]
@@ -151,47 +112,32 @@ impl Gradients<'_> {
             if let Some(x) = x
                 && first < layer.in_dim
             {
-                let product = Columns { x, first, count: rows_per_part.min(layer.in_dim - first), dz };
-                match self.adjusted(rule, layer.spec.kernel_penalty) {
-                    None => M::update(isa, &product, rule, kernel, leading_dimension),
-                    Some(rule) => ByRows::update(isa, &product, rule, kernel, leading_dimension),
-                }
+                let count = rows_per_part.min(layer.in_dim - first);
+                let rule = self.adjusted(optimizer, layer.spec.kernel_penalty);
+                Columns { x, first, count, dz }.update(isa, &rule, kernel, leading_dimension);
             }
             let first = part * width;
             if first >= layer.out_dim {
                 return;
             }
+            let rule = self.adjusted(optimizer, Penalty::NONE);
             if !layer.bias.is_empty() {
-                match self.adjusted(rule, layer.spec.bias_penalty) {
-                    None => column_sums_into(isa, dz, first, rule, bias),
-                    Some(rule) => column_sums_into(isa, dz, first, rule, bias),
-                }
+                update_by_column_sums(isa, dz, first, &self.adjusted(optimizer, layer.spec.bias_penalty), bias);
             }
             if let Some([_, _, _, dgamma, dbeta]) = statistics {
-                for (gradient, tensor) in [(dgamma, gamma), (dbeta, beta)] {
-                    let gradient = &gradient[first..layer.out_dim.min(first + width)];
-                    match self.adjusted(rule, Penalty::NONE) {
-                        None => update(isa, rule, gradient, tensor),
-                        Some(rule) => update(isa, rule, gradient, tensor),
-                    }
-                }
+                let columns = first..layer.out_dim.min(first + width);
+                rule.update_row(isa, &dgamma[columns.clone()], gamma);
+                rule.update_row(isa, &dbeta[columns], beta);
             }
             if let Some(terms) = terms {
-                match self.adjusted(rule, Penalty::NONE) {
-                    None => column_sums_into(isa, terms, first, rule, alpha),
-                    Some(rule) => column_sums_into(isa, terms, first, rule, alpha),
-                }
+                update_by_column_sums(isa, terms, first, &rule, alpha);
             }
         });
     }
 
-    /// The rule with penalty and limit; nothing if there are none.
-    fn adjusted<R>(&self, rule: R, penalty: Penalty) -> Option<Regularized<ClippedByValue<R>>> {
-        if penalty.is_none() && self.limit == f32::INFINITY {
-            return None;
-        }
-        let Penalty { l1, l2 } = penalty;
-        Some(Regularized { l1, l2, rule: ClippedByValue { limit: self.limit, rule } })
+    /// The optimizer with a penalty and the limit.
+    fn adjusted(&self, optimizer: &Optimizer, penalty: Penalty) -> Adjusted {
+        Adjusted { l1: penalty.l1, l2: penalty.l2, limit: self.limit, ..Adjusted::new(*optimizer) }
     }
 
     fn value(&self, value: Value) -> RowBlocks<'_> {
@@ -245,46 +191,45 @@ impl MapOp<1, 1> for Replaced {
     }
 }
 
+/// One step of an optimizer whose gradient is the sum of the rows of `x`, for the columns from `first` on.
+fn update_by_column_sums(isa: Isa, x: RowBlocks<'_>, first: usize, rule: &Adjusted, parameters: [&mut [f32]; MAX_PARAMETERS]) {
+    let mut parameters = parameters;
+    let columns = parameters[0].len();
+    let mut sums = [0.0; 16 * LANES];
+    for start in (0..columns).step_by(sums.len()) {
+        let range = start..columns.min(start + sums.len());
+        let sums = &mut sums[..range.len()];
+        column_sums_into(isa, x, first + start, Replaced, [sums]);
+        rule.update_row(isa, sums, part_of_each(parameters.each_mut().map(|buffer| &mut **buffer), range));
+    }
+}
+
 /// One step of an optimizer with gradients that are stored in the layout of the parameters, those of each tensor multiplied by a factor of
 /// its own.
 pub(super) fn update_stored(
     context: &Context<'_>,
     optimizer: &Optimizer,
-    factor: impl Fn(&Tensor) -> f32 + Sync,
+    factor: impl Fn(&Tensor) -> f32,
     gradients: &[f32],
     (parameters, state): (&mut [f32], &mut [f32]),
 ) {
-    with_rule!(optimizer, rule =>
-        update_tensors(context, rule, factor, gradients, with_state(parameters, state)),
-        update_tensors(context, rule, factor, gradients, with_state(parameters, state)))
-}
-
-fn update_tensors<R: MapOp<1, N> + Copy + Sync, const N: usize>(
-    context: &Context<'_>,
-    rule: R,
-    factor: impl Fn(&Tensor) -> f32 + Sync,
-    gradients: &[f32],
-    mut parameters: [&mut [f32]; N],
-) {
     let Context { isa, plan, executor } = *context;
+    let mut parameters = with_state(parameters, state);
     let tensors = plan.layers().iter().flat_map(Layer::tensors);
     for tensor in tensors.filter(|tensor| tensor.trainable && !tensor.region.is_empty()) {
         let Region { rows, columns, leading_dimension, .. } = tensor.region;
         let rows_per_part = rows.div_ceil(plan.parts());
-        let share = rows_per_part * leading_dimension;
-        let shares = parameters.each_mut().map(|buffer| Shares::new(&mut buffer[tensor.region.range()], share));
-        let rule = Rescaled { factor: factor(&tensor), rule };
+        let buffers = part_of_each(parameters.each_mut().map(|buffer| &mut **buffer), tensor.region.range());
+        let shares = buffers.map(|buffer| Shares::new(buffer, rows_per_part * leading_dimension));
+        let rule = Adjusted { factor: factor(&tensor), ..Adjusted::new(*optimizer) };
         let gradient = tensor.region.of(gradients);
         executor.run(&|part| {
-            let mut rest = shares.each_ref().map(|share| share.take(part));
+            let mut buffers = shares.each_ref().map(|share| share.take(part));
             let first = (part * rows_per_part).min(rows);
-            for i in first..rows.min(first + rows_per_part) {
-                let row = rest.each_mut().map(|rest| {
-                    let (row, behind) = core::mem::take(rest).split_at_mut(leading_dimension);
-                    *rest = behind;
-                    &mut row[..columns]
-                });
-                update(isa, rule, gradient.row(i), row);
+            for (i, row) in (first..rows.min(first + rows_per_part)).enumerate() {
+                let start = i * leading_dimension;
+                let parameters = part_of_each(buffers.each_mut().map(|buffer| &mut **buffer), start..start + columns);
+                rule.update_row(isa, gradient.row(row), parameters);
             }
         });
     }

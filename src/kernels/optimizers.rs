@@ -462,10 +462,16 @@ pub fn update<const N: usize>(isa: Isa, rule: impl MapOp<1, N>, g: &[f32], param
 /// The most numbers that an optimizer has for each parameter, the parameter itself included.
 pub const MAX_PARAMETERS: usize = 4;
 
-/// An optimizer that is called by reference, for a row of parameters at a time; made by [`ByRow`].
+/// An optimizer that is called by reference, for a row of parameters at a time, so that nothing is compiled anew for each optimizer.
 pub trait RowRule: Sync {
     /// [`update`] of a row. Slices beyond the numbers that the optimizer has are not looked at.
     fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]);
+}
+
+impl<R: RowRule + ?Sized> RowRule for &R {
+    fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]) {
+        (**self).update_row(isa, g, parameters);
+    }
 }
 
 /// Makes a [`RowRule`] of an optimizer with `N` numbers for each parameter, the parameter itself included.
@@ -474,8 +480,81 @@ pub struct ByRow<R, const N: usize>(pub R);
 
 impl<R: MapOp<1, N> + Copy + Sync, const N: usize> RowRule for ByRow<R, N> {
     fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]) {
-        let mut rest = parameters.into_iter();
-        update(isa, self.0, g, core::array::from_fn(|_| rest.next().unwrap_or_default()));
+        update(isa, self.0, g, first(parameters));
+    }
+}
+
+/// The first `N` slices: the parameters and what an optimizer keeps of them.
+pub fn first<const N: usize>(parameters: [&mut [f32]; MAX_PARAMETERS]) -> [&mut [f32]; N] {
+    let mut rest = parameters.into_iter();
+    core::array::from_fn(|_| rest.next().unwrap_or_default())
+}
+
+impl RowRule for Optimizer {
+    fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]) {
+        match *self {
+            Self::Sgd(rule) => ByRow(rule).update_row(isa, g, parameters),
+            Self::Momentum(rule) => ByRow(rule).update_row(isa, g, parameters),
+            Self::RmsProp(rule) => ByRow(rule).update_row(isa, g, parameters),
+            Self::RmsPropMomentum(rule) => ByRow(rule).update_row(isa, g, parameters),
+            Self::CenteredRmsProp(rule) => ByRow(rule).update_row(isa, g, parameters),
+            Self::Adam(rule) => ByRow(rule).update_row(isa, g, parameters),
+            Self::AmsGrad(rule) => ByRow(rule).update_row(isa, g, parameters),
+            Self::AdamW(rule) => ByRow(rule).update_row(isa, g, parameters),
+            Self::Nadam(rule) => ByRow(rule).update_row(isa, g, parameters),
+        }
+    }
+}
+
+/// An optimizer whose gradient is that of a penalty, too, and then clipped and multiplied by a factor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adjusted {
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// The factor of the sum of absolute weights in the loss.
+    pub l1: f32,
+    /// The factor of the sum of squared weights in the loss, without a half.
+    pub l2: f32,
+    /// The largest magnitude that an element of the gradient keeps.
+    pub limit: f32,
+    /// What the clipped gradient is multiplied by.
+    pub factor: f32,
+}
+
+impl Adjusted {
+    /// No penalty, no limit, factor 1.
+    pub fn new(optimizer: Optimizer) -> Self {
+        Self { optimizer, l1: 0.0, l2: 0.0, limit: f32::INFINITY, factor: 1.0 }
+    }
+
+    fn update_row_with<R: MapOp<1, N> + Copy + Sync, const N: usize>(
+        &self,
+        rule: R,
+        isa: Isa,
+        g: &[f32],
+        parameters: [&mut [f32]; MAX_PARAMETERS],
+    ) {
+        let Self { l1, l2, limit, factor, .. } = *self;
+        ByRow(Regularized { l1, l2, rule: ClippedByValue { limit, rule: Rescaled { factor, rule } } }).update_row(isa, g, parameters);
+    }
+}
+
+impl RowRule for Adjusted {
+    fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]) {
+        if *self == Self::new(self.optimizer) {
+            return self.optimizer.update_row(isa, g, parameters);
+        }
+        match self.optimizer {
+            Optimizer::Sgd(rule) => self.update_row_with(rule, isa, g, parameters),
+            Optimizer::Momentum(rule) => self.update_row_with(rule, isa, g, parameters),
+            Optimizer::RmsProp(rule) => self.update_row_with(rule, isa, g, parameters),
+            Optimizer::RmsPropMomentum(rule) => self.update_row_with(rule, isa, g, parameters),
+            Optimizer::CenteredRmsProp(rule) => self.update_row_with(rule, isa, g, parameters),
+            Optimizer::Adam(rule) => self.update_row_with(rule, isa, g, parameters),
+            Optimizer::AmsGrad(rule) => self.update_row_with(rule, isa, g, parameters),
+            Optimizer::AdamW(rule) => self.update_row_with(rule, isa, g, parameters),
+            Optimizer::Nadam(rule) => self.update_row_with(rule, isa, g, parameters),
+        }
     }
 }
 
