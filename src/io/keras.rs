@@ -438,4 +438,15 @@ mod tests {
         let error = small(|dataset| dataset.with_f32_data(&[1.0, 2.0]).with_shape(&[2, 1]).with_chunks(&[1, 1])).unwrap_err();
         assert_eq!(error.to_string(), "weights, `layers/dense/vars/0`: contiguous data expected, found chunks");
     }
+
+    #[test]
+    fn datasets_that_share_their_bytes_are_counted_each() {
+        let mut weights = FileBuilder::new();
+        weights.create_dataset("0").with_f32_data(&[1.0, 2.0, 3.0]);
+        let dataset = hdf5_pure::File::from_bytes(weights.finish().unwrap()).unwrap().dataset("0").unwrap();
+        let mut left = 23;
+        assert_eq!(tensor("0", &dataset, &mut left).unwrap().elements(), [1.0, 2.0, 3.0]);
+        let error = tensor("0", &dataset, &mut left).unwrap_err().to_string();
+        assert_eq!(error, "weights, `0`: tensors that together are smaller than the file expected, found shape [3]");
+    }
 }
