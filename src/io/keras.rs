@@ -20,7 +20,7 @@
 //!
 //! Sizes are checked before anything is unpacked: a file has at most [`MAX_BYTES`], an unpacked one at most 16 times the length of the whole
 //! and 1 MiB (weights hardly shrink, and Keras itself does not even try), a JSON file at most
-//! [`MAX_JSON`](super::architecture::MAX_JSON) bytes. Checksums of the archive are verified. All tensors together are no larger than
+//! [`MAX_JSON`] bytes. Checksums of the archive are verified. All tensors together are no larger than
 //! the file of weights. So memory is at most 33 times the length of the file, and what the configuration takes. Nothing here panics.
 
 use std::{
