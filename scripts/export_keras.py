@@ -16,13 +16,17 @@ import numpy as np
 from safetensors.numpy import save_file
 
 
+def to_numpy(tensor):
+    return np.array(keras.ops.convert_to_numpy(tensor), dtype=np.float32, order="C")
+
+
 def export(model, path, rows=4, seed=0):
     tensors = {}
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             raise SystemExit(f"{layer.name}: a model inside of a model cannot be exported")
         for variable in layer.weights:
-            tensors[f"{layer.name}/{variable.name}"] = np.ascontiguousarray(variable, dtype=np.float32)
+            tensors[f"{layer.name}/{variable.name}"] = to_numpy(variable)
 
     generator = np.random.default_rng(seed)
     inputs = [generator.standard_normal((rows, *tensor.shape[1:])).astype(np.float32) for tensor in model.inputs]
@@ -30,9 +34,9 @@ def export(model, path, rows=4, seed=0):
     outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     for kind, arrays in (("input", inputs), ("output", outputs)):
         for k, array in enumerate(arrays):
-            tensors[f"self_test/{kind}/{k}"] = np.array(array, dtype=np.float32, order="C")
+            tensors[f"self_test/{kind}/{k}"] = to_numpy(array)
 
-    save_file(tensors, path, metadata={"config": model.to_json(), "keras_version": keras.version()})
+    save_file(tensors, path, metadata={"config": model.to_json(), "keras_version": keras.__version__})
 
 
 if __name__ == "__main__":

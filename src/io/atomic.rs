@@ -107,32 +107,48 @@ fn replace_on<D: Disk>(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), FileError<ReplaceError>> {
     let failed = |step| move |source| FileError::new(path, ReplaceError { step, source });
-    let name = temporary_name(path).map_err(failed(ReplaceStep::Create))?;
-    let directory = directory(path);
-    let temporary = directory.join(name);
-    let file = disk.create(&temporary).map_err(failed(ReplaceStep::Create))?;
-    let temporary = Temporary { disk, path: temporary };
+    let (file, mut temporary) = Temporary::create(disk, path).map_err(failed(ReplaceStep::Create))?;
     let mut buffer = BufWriter::new(file);
     write(&mut buffer).map_err(failed(ReplaceStep::Write))?;
     let file = buffer.into_inner().map_err(|error| failed(ReplaceStep::Write)(error.into_error()))?;
     disk.sync(&file).map_err(failed(ReplaceStep::Sync))?;
     drop(file);
     disk.rename(&temporary.path, path).map_err(failed(ReplaceStep::Rename))?;
-    // It has another name now.
-    std::mem::forget(temporary);
-    disk.sync_directory(directory).map_err(failed(ReplaceStep::SyncDirectory))
+    temporary.there = false;
+    disk.sync_directory(directory(path)).map_err(failed(ReplaceStep::SyncDirectory))
 }
 
 /// Removes the temporary file on an error and on a panic of the one who writes.
 struct Temporary<'a, D: Disk> {
     disk: &'a D,
     path: PathBuf,
+    there: bool,
+}
+
+impl<'a, D: Disk> Temporary<'a, D> {
+    /// Under a name that no other call in any process that runs has.
+    fn create(disk: &'a D, path: &Path) -> io::Result<(D::File, Self)> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let (directory, prefix) = (directory(path), temporary_prefix(path)?);
+        loop {
+            let mut name = prefix.clone();
+            name.push(format!("{}-{}.tmp", process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+            let path = directory.join(name);
+            match disk.create(&path) {
+                // Left behind by a process that had the same number.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => return Ok((created?, Self { disk, path, there: true })),
+            }
+        }
+    }
 }
 
 impl<D: Disk> Drop for Temporary<'_, D> {
     fn drop(&mut self) {
-        // The fault that led here is reported; a second one adds nothing.
-        let _ = self.disk.remove(&self.path);
+        if self.there {
+            // The fault that led here is reported; a second one adds nothing.
+            let _ = self.disk.remove(&self.path);
+        }
     }
 }
 
@@ -146,14 +162,6 @@ fn temporary_prefix(path: &Path) -> io::Result<OsString> {
     prefix.push(name);
     prefix.push(".");
     Ok(prefix)
-}
-
-/// Different for every call in every process that runs.
-fn temporary_name(path: &Path) -> io::Result<OsString> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let mut name = temporary_prefix(path)?;
-    name.push(format!("{}-{}.tmp", process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-    Ok(name)
 }
 
 #[cfg(test)]
@@ -331,6 +339,18 @@ mod tests {
         }
         assert_eq!(remove_leftovers(&path).unwrap(), 2);
         assert_eq!((files(&scratch), path.exists()), (5, true));
+    }
+
+    #[test]
+    fn leftovers_of_a_process_of_the_same_number_do_not_stand_in_the_way() {
+        let scratch = Scratch::new();
+        let path = scratch.path().join("file");
+        for count in 0..1000 {
+            fs::write(scratch.path().join(format!(".file.{}-{count}.tmp", process::id())), OLD).unwrap();
+        }
+        replace(&path, |writer| writer.write_all(NEW)).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), files(&scratch)), (NEW.to_vec(), 1001));
+        assert_eq!(remove_leftovers(&path).unwrap(), 1000);
     }
 
     #[test]

@@ -57,7 +57,7 @@ use std::{
 use super::{
     atomic,
     error::{CheckpointError, FileError},
-    little_endian::{read_f32s, write_f32s},
+    little_endian::{read_f32s, write_f32s, zeros},
 };
 
 /// The first bytes of every checkpoint.
@@ -286,7 +286,7 @@ fn read_array<const N: usize>(reader: &mut impl Read) -> Result<[u8; N], Checkpo
 
 /// The caller has checked that the file has so many bytes.
 fn read_bytes(reader: &mut impl Read, length: u64) -> Result<Vec<u8>, CheckpointError> {
-    let mut bytes = vec![0; length as usize];
+    let mut bytes = zeros(length).map_err(CheckpointError::Io)?;
     reader.read_exact(&mut bytes).map_err(CheckpointError::Io)?;
     Ok(bytes)
 }

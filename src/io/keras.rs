@@ -20,7 +20,7 @@
 //!
 //! Sizes are checked before anything is unpacked: a file has at most [`MAX_BYTES`], an unpacked one at most 16 times the length of the whole
 //! and 1 MiB (weights hardly shrink, and Keras itself does not even try), a JSON file at most
-//! [`MAX_JSON`](super::architecture::MAX_JSON) bytes. Checksums of the archive are verified. All tensors together are no larger than
+//! [`MAX_JSON`] bytes. Checksums of the archive are verified. All tensors together are no larger than
 //! the file of weights. So memory is at most 33 times the length of the file, and what the configuration takes. Nothing here panics.
 
 use std::{
@@ -437,5 +437,16 @@ mod tests {
         assert_eq!(error.to_string(), "weights, `layers/dense/vars/0`: f32 expected, found f64");
         let error = small(|dataset| dataset.with_f32_data(&[1.0, 2.0]).with_shape(&[2, 1]).with_chunks(&[1, 1])).unwrap_err();
         assert_eq!(error.to_string(), "weights, `layers/dense/vars/0`: contiguous data expected, found chunks");
+    }
+
+    #[test]
+    fn datasets_that_share_their_bytes_are_counted_each() {
+        let mut weights = FileBuilder::new();
+        weights.create_dataset("0").with_f32_data(&[1.0, 2.0, 3.0]);
+        let dataset = hdf5_pure::File::from_bytes(weights.finish().unwrap()).unwrap().dataset("0").unwrap();
+        let mut left = 23;
+        assert_eq!(tensor("0", &dataset, &mut left).unwrap().elements(), [1.0, 2.0, 3.0]);
+        let error = tensor("0", &dataset, &mut left).unwrap_err().to_string();
+        assert_eq!(error, "weights, `0`: tensors that together are smaller than the file expected, found shape [3]");
     }
 }

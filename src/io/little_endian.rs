@@ -1,4 +1,4 @@
-//! Slices of `f32` as bytes, little-endian on every machine, every bit of a NaN included.
+//! Slices of `f32` as bytes, little-endian on every machine, every bit of a NaN included; and the memory for them.
 
 use std::io::{self, Read, Write};
 
@@ -18,4 +18,27 @@ pub(super) fn read_f32s(reader: &mut dyn Read, elements: &mut [f32]) -> io::Resu
         }
     }
     Ok(())
+}
+
+/// So many zeros, or an error if there is no memory for them.
+pub(super) fn zeros<T: bytemuck::Zeroable + Clone>(count: u64) -> io::Result<Vec<T>> {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let mut zeros = Vec::new();
+    zeros.try_reserve_exact(count)?;
+    zeros.resize(count, T::zeroed());
+    Ok(zeros)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn memory_that_there_is_not_is_an_error() {
+        assert_eq!(zeros::<f32>(3).unwrap(), [0.0; 3]);
+        for count in [u64::MAX, u64::MAX / 4, 1 << 62] {
+            assert_eq!(zeros::<f32>(count).unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+        }
+    }
 }

@@ -143,6 +143,11 @@ impl Tensors {
         self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
+    /// Takes out the tensor of that name, if there is one.
+    pub fn remove(&mut self, name: &str) -> Option<Tensor> {
+        self.0.remove(name)
+    }
+
     /// Takes out the tensors whose names begin with `prefix`, without the prefix: `take("self_test/")`.
     pub fn take(&mut self, prefix: &str) -> Tensors {
         let (taken, kept): (BTreeMap<_, _>, _) =

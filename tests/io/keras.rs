@@ -2,7 +2,8 @@
 
 use super::reference;
 use selvedge::io::architecture::{Activation, Call, LayerKind};
-use selvedge::io::{Architecture, KerasFile, Safetensors, Tensors};
+use selvedge::io::{Architecture, KerasFile, Safetensors, Tensor, Tensors};
+use selvedge::kernels::MatRef;
 use std::collections::BTreeMap;
 
 /// Rows of `f64`.
@@ -83,10 +84,11 @@ fn predict(architecture: &Architecture, tensors: &Tensors, inputs: &[Rows]) -> V
 /// `<kind>/0`, `<kind>/1`, ... as rows.
 fn rows(tensors: &Tensors, kind: &str) -> Vec<Rows> {
     let all = (0..).map_while(|k| tensors.get(&format!("{kind}/{k}")));
-    let rows = |matrix: selvedge::kernels::MatRef<'_>| {
-        (0..matrix.rows()).map(|i| matrix.row(i).iter().map(|x| f64::from(*x)).collect()).collect()
-    };
-    all.map(|tensor| rows(tensor.matrix())).collect()
+    all.map(|tensor| rows_of(&tensor.matrix())).collect()
+}
+
+fn rows_of(matrix: &MatRef<'_>) -> Rows {
+    (0..matrix.rows()).map(|i| matrix.row(i).iter().map(|x| f64::from(*x)).collect()).collect()
 }
 
 fn largest_difference(a: &[Rows], b: &[Rows]) -> f64 {
@@ -171,6 +173,39 @@ fn the_traces_are_complete() {
         assert_eq!(trace.tensors.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["loss", "x", "y"]);
         assert!(trace.tensors.require("loss", &[10]).is_ok() && trace.tensors.require("x", &[160, 12]).is_ok());
     }
+}
+
+/// The first loss of a trace is that of the initial weights on the first batch in training mode, with penalties, and the moving
+/// statistics have gone a tenth of the way to those of the batch.
+#[test]
+fn the_traces_begin_as_defined() {
+    let mut trace = Safetensors::load(&reference("trace_sgd_nesterov.safetensors")).unwrap();
+    let mut architecture = Architecture::from_json(&trace.metadata["config"]).unwrap();
+    let (mut weights, after) = (trace.tensors.take("step_00/"), trace.tensors.take("step_01/"));
+    let x: Rows = rows_of(&trace.tensors.get("x").unwrap().matrix())[..16].to_vec();
+    let labels = &trace.tensors.get("y").unwrap().elements()[..16];
+    // Batch statistics instead of moving ones: biased, of what the layer before gives.
+    let outputs = std::mem::replace(&mut architecture.outputs, vec![Call { layer: 1, call: 0 }]);
+    let hidden = &predict(&architecture, &weights, std::slice::from_ref(&x))[0];
+    architecture.outputs = outputs;
+    let mean = |f: &dyn Fn(&[f64]) -> f64| hidden.iter().map(|row| f(row)).sum::<f64>() / hidden.len() as f64;
+    let means: Vec<f64> = (0..8).map(|j| mean(&|row| row[j])).collect();
+    let variances: Vec<f64> = (0..8).map(|j| mean(&|row| (row[j] - means[j]).powi(2))).collect();
+    for (name, statistic) in [("norm/moving_mean", means), ("norm/moving_variance", variances)] {
+        let before = weights.remove(name).unwrap();
+        for (j, moved) in after.get(name).unwrap().elements().iter().enumerate() {
+            let expected = 0.9 * f64::from(before.elements()[j]) + 0.1 * statistic[j];
+            assert!((f64::from(*moved) - expected).abs() < 1e-6, "{name} {j}: {moved} {expected}");
+        }
+        let statistic = statistic.iter().map(|x| *x as f32).collect();
+        weights.insert(name, Tensor::new(vec![8], statistic).unwrap()).unwrap();
+    }
+    let output = &predict(&architecture, &weights, &[x])[0];
+    let entropy: f64 = output.iter().zip(labels).map(|(row, label)| -row[*label as usize].ln()).sum::<f64>() / 16.0;
+    let squares = |name: &str| weights.get(name).unwrap().elements().iter().map(|w| f64::from(*w).powi(2)).sum::<f64>();
+    let loss = entropy + 0.01 * squares("dense/kernel") + 0.02 * squares("dense_1/kernel");
+    let expected = f64::from(trace.tensors.get("loss").unwrap().elements()[0]);
+    assert!((loss - expected).abs() < 1e-6, "{loss} {expected}");
 }
 
 #[test]

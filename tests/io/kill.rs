@@ -70,6 +70,7 @@ fn run_and_kill(test: &str, directory: &Path, moment: Duration) {
     drop(saver);
 }
 
+#[allow(clippy::print_stdout, reason = "the long run is for its figures")]
 fn replaced_whole(test: &str, kills: usize) {
     if let Some(directory) = env::var_os(DIRECTORY) {
         save_forever(directory.as_ref(), |checkpoint, path| checkpoint.save(path).unwrap());
