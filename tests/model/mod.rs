@@ -1,12 +1,15 @@
 //! The model layer as a user meets it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod fitting;
+mod graphs;
+
 use selvedge::data::{Dataset, ValidationSplit, synthetic};
 use selvedge::kernels::MatRef;
 use selvedge::kernels::gather::Scaling;
 use selvedge::model::{
     Activation, Adam, BatchLogs, Callback, Compile, CosineDecay, Dense, Epoch, Examples, Fit, Flatten, Initializer, Model,
-    ModelError, Nadam, Optimizer, RmsProp, Run, Sequential, Sgd,
+    ModelError, Nadam, Optimizer, RmsProp, Run, Sequential, Session, Sgd,
 };
 
 fn fashion_network() -> Sequential {
@@ -204,18 +207,18 @@ fn what_does_not_fit_is_refused_with_what_was_expected_and_found() {
     let message = |error: ModelError| error.to_string();
     let compile = |network: Sequential| message(network.compile(Compile::new(SGD).threads(1)).unwrap_err());
     assert_eq!(compile(Sequential::new(&[4])), "at least 1 layer expected, found 0");
-    assert_eq!(compile(Sequential::new(&[4]).add(Dense::new(0))), "layer 0: at least 1 input and 1 output expected, found 4 and 0");
+    assert_eq!(compile(Sequential::new(&[4]).add(Dense::new(0))), "layer 0: at least 1 input and 1 output expected, found 4 and 0 (`dense`)");
     assert_eq!(
         compile(Sequential::new(&[2, 2]).add(Dense::new(3))),
         "layer `dense`: rows expected, found inputs of shape [2, 2]; put Flatten before it"
     );
     assert_eq!(
         compile(Sequential::new(&[4]).add(Dense::new(3).activation(Activation::Softmax)).add(Dense::new(3))),
-        "layer 0: softmax expected on the last layer only, found with layers behind it"
+        "layer 0: softmax expected on the last layer only, found with layers behind it (`dense`)"
     );
     assert_eq!(
         compile(Sequential::new(&[usize::MAX]).add(Dense::new(3))),
-        format!("layer 0: parameters that fit into memory expected, found {} x 3", usize::MAX)
+        format!("layer 0: parameters that fit into memory expected, found {} x 3 (`dense`)", usize::MAX)
     );
     let settings = |compile: Compile| message(small_network().compile(compile).unwrap_err());
     assert_eq!(settings(Compile::new(SGD).threads(0)), "threads: 1 to 64 expected, found 0");
