@@ -95,7 +95,8 @@ impl Gradients<'_> {
             let (mut rest, mut end) = (buffer, first_of_layer);
             // Empty slices of buffers that the optimizer does not have.
             let mut take = |region: Region, share: usize| {
-                let from_here = core::mem::take(&mut rest).split_at_mut_checked(region.offset - end).map_or(&mut [][..], |(_, rest)| rest);
+                let from_here =
+                    core::mem::take(&mut rest).split_at_mut_checked(region.offset - end).map_or(&mut [][..], |(_, rest)| rest);
                 let (here, behind) = from_here.split_at_mut_checked(region.len()).unwrap_or_default();
                 (rest, end) = (behind, region.end());
                 let used = if region.rows == 1 { region.columns } else { region.len() };

@@ -171,6 +171,12 @@ pub enum Activation {
     Tanh,
     /// `exp(x_i) / sum_j exp(x_j)` over the last dimension.
     Softmax,
+    /// GELU by its approximation with tanh. Keras has no name for it; here it is `gelu_tanh`.
+    GeluTanh,
+    /// 0 or 1. Not in Keras; here it is `heaviside`.
+    Heaviside,
+    /// -1, 0 or 1. Not in Keras; here it is `sign`.
+    Sign,
 }
 
 /// The penalty `l1 sum |w| + l2 sum w^2`; both factors are 0 where there is none.
@@ -514,6 +520,9 @@ fn activation_function(name: &str) -> Option<Activation> {
         "sigmoid" => Activation::Sigmoid,
         "tanh" => Activation::Tanh,
         "softmax" => Activation::Softmax,
+        "gelu_tanh" => Activation::GeluTanh,
+        "heaviside" => Activation::Heaviside,
+        "sign" => Activation::Sign,
         _ => return None,
     })
 }

@@ -535,7 +535,8 @@ impl Adjusted {
         parameters: [&mut [f32]; MAX_PARAMETERS],
     ) {
         let Self { l1, l2, limit, factor, .. } = *self;
-        ByRow(Regularized { l1, l2, rule: ClippedByValue { limit, rule: Rescaled { factor, rule } } }).update_row(isa, g, parameters);
+        ByRow(Regularized { l1, l2, rule: ClippedByValue { limit, rule: Rescaled { factor, rule } } })
+            .update_row(isa, g, parameters);
     }
 }
 

@@ -34,6 +34,18 @@ pub enum ModelError {
         /// The layer.
         layer: String,
     },
+    /// Something that a description of a network asks for, and that cannot be done here.
+    Unsupported {
+        /// The layer.
+        layer: String,
+        /// What it asks for.
+        what: &'static str,
+    },
+    /// A tensor that belongs to no layer of the model.
+    UnknownTensor {
+        /// Its name.
+        name: String,
+    },
     /// A layer takes too many or too few values.
     InputCount {
         /// The layer.
@@ -188,6 +200,10 @@ impl fmt::Display for ModelError {
             Self::DuplicateName { name } => write!(f, "a name of its own for every layer expected, found two named `{name}`"),
             Self::Unused { name } => write!(f, "`{name}`: a layer or an output that takes its values expected, found none"),
             Self::UnknownNode { layer } => write!(f, "layer `{layer}`: values of the same network expected, found one of another"),
+            Self::Unsupported { layer, what } => {
+                write!(f, "layer `{layer}`: something that can be trained here expected, found {what}")
+            }
+            Self::UnknownTensor { name } => write!(f, "a tensor of the model expected, found `{name}`"),
             Self::InputCount { layer, expected, found } => write!(f, "layer `{layer}`: {expected} inputs expected, found {found}"),
             Self::ShapeMismatch { layer, expected, found } => {
                 write!(f, "layer `{layer}`: values of shape {expected:?} expected, found {found:?}")

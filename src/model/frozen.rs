@@ -5,7 +5,7 @@ use super::error::ModelError;
 use super::graph::Lowered;
 use super::model::Model;
 use crate::exec::{Context, Inputs, predict};
-use crate::kernels::norm::{affine, fold_into_previous, inverse_deviation, Normalization};
+use crate::kernels::norm::{Normalization, affine, fold_into_previous, inverse_deviation};
 use crate::kernels::{MatMut, MatRef};
 use crate::parallel::Serial;
 use crate::plan::{self, LayerSpec, MAX_INPUTS, MAX_OUTPUTS, Operation, Plan, arrange};

@@ -59,6 +59,11 @@ impl Functional {
         Self { graph: Graph { name: "functional".into(), ..Graph::default() }, id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
+    #[cfg(feature = "io")]
+    pub(super) fn from_graph(graph: Graph) -> Self {
+        Self { graph, ..Self::new() }
+    }
+
     /// Names the network; otherwise it is `functional`.
     pub fn name(mut self, name: &str) -> Self {
         self.graph.name = name.into();

@@ -1,5 +1,7 @@
 //! What to train: networks, metrics, schedules and callbacks with the names and defaults of Keras.
 
+#[cfg(feature = "io")]
+mod architecture;
 mod buffer;
 mod callback;
 pub mod callbacks;
@@ -23,6 +25,8 @@ pub mod optimizers;
 mod predictions;
 #[cfg(feature = "progress")]
 mod progress;
+#[cfg(feature = "io")]
+mod saving;
 pub mod schedules;
 mod sequential;
 mod session;
@@ -47,6 +51,8 @@ pub use optimizers::{Adam, Nadam, Optimizer, RmsProp, Sgd};
 pub use predictions::Predictions;
 #[cfg(feature = "progress")]
 pub use progress::ProgressBar;
+#[cfg(feature = "io")]
+pub use saving::SavingError;
 pub use sequential::Sequential;
 pub use session::Session;
 pub use summary::Summary;

@@ -75,6 +75,11 @@ impl Model {
         self.isa
     }
 
+    #[cfg(feature = "io")]
+    pub(super) fn clipping(&self) -> Clipping {
+        self.clipping
+    }
+
     /// The number of threads in use.
     pub fn threads(&self) -> usize {
         self.pool.threads()

@@ -151,6 +151,17 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// The steps, and what Nadam keeps.
+    #[cfg(feature = "io")]
+    pub(super) fn saved(&self) -> (u64, NadamProgress) {
+        (self.steps, self.nadam)
+    }
+
+    #[cfg(feature = "io")]
+    pub(super) fn from_saved(steps: u64, nadam: NadamProgress) -> Self {
+        Self { steps, nadam }
+    }
+
     /// The number of steps taken.
     pub(super) fn steps(&self) -> u64 {
         self.steps

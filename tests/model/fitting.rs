@@ -80,7 +80,9 @@ fn a_stream_trains_as_the_rows_do() {
     let expected = at_once.fit(Examples::floats(matrix, &labels).unwrap(), &fit, &mut []).unwrap();
     let mut streamed = linear(1);
     let batches = |_epoch| {
-        x.chunks(8 * 3).zip(labels.chunks(8)).map(|(x, labels)| Examples::new().input(MatRef::new(x, labels.len(), 3, 3)).labels(labels))
+        x.chunks(8 * 3)
+            .zip(labels.chunks(8))
+            .map(|(x, labels)| Examples::new().input(MatRef::new(x, labels.len(), 3, 3)).labels(labels))
     };
     let history = streamed.fit_stream(batches, &fit, &mut []).unwrap();
     assert_eq!(weights(&streamed), weights(&at_once));
@@ -213,7 +215,10 @@ fn a_plateau_lowers_the_learning_rate() {
     let history = model.fit(&data, &Fit::new().epochs(4), &mut [&mut plateau]).unwrap();
     let rates: Vec<f32> = history.epochs.iter().map(|epoch| epoch.learning_rate).collect();
     assert_eq!(rates, [1e-12, 1e-12, 0.5e-12, 0.25e-12]);
-    assert_eq!(model.session(1, |session| session.set_learning_rate(f32::NAN)).unwrap().unwrap_err().to_string(), "learning_rate: a finite number not below 0 expected, found NaN");
+    assert_eq!(
+        model.session(1, |session| session.set_learning_rate(f32::NAN)).unwrap().unwrap_err().to_string(),
+        "learning_rate: a finite number not below 0 expected, found NaN"
+    );
 }
 
 #[test]
@@ -304,7 +309,8 @@ fn gradients_by_name_are_those_of_a_step() {
     assert_eq!(gradient.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["dense/kernel", "dense/bias"]);
     assert_eq!(weights(&model), before);
     model.session(4, |session| session.step(&batch)).unwrap();
-    let expected: Vec<f32> = gradient.iter().flat_map(|(_, g)| g).zip(&before).map(|(g, &w)| f32::from_bits(w) - SGD.learning_rate * g).collect();
+    let expected: Vec<f32> =
+        gradient.iter().flat_map(|(_, g)| g).zip(&before).map(|(g, &w)| f32::from_bits(w) - SGD.learning_rate * g).collect();
     for (expected, found) in expected.iter().zip(weights(&model)) {
         assert!((expected - f32::from_bits(found)).abs() < 1e-6);
     }
@@ -334,7 +340,8 @@ fn clipping_takes_the_longer_path_to_the_same_weights() {
 fn batch_normalization_follows_the_data_and_predicts_by_what_it_has_seen() {
     let x: Vec<f32> = numbers(9, 64 * 2).iter().map(|x| 5.0 + 2.0 * x).collect();
     let network = Sequential::new(&[2]).add(BatchNormalization { momentum: 0.5, epsilon: 1e-3 }).add(Dense::new(1));
-    let mut model = network.compile(Compile::new(Sgd { learning_rate: 0.0, ..SGD }).loss(Loss::MeanSquaredError).threads(2)).unwrap();
+    let mut model =
+        network.compile(Compile::new(Sgd { learning_rate: 0.0, ..SGD }).loss(Loss::MeanSquaredError).threads(2)).unwrap();
     let targets = [0.0; 64];
     let examples = || Examples::new().input(MatRef::new(&x, 64, 2, 2)).targets(MatRef::new(&targets, 64, 1, 1));
     model.train_on_batch(examples()).unwrap();

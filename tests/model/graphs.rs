@@ -71,7 +71,8 @@ fn names_are_those_of_keras_or_the_users() {
         .add(AlphaDropout::new(0.1))
         .add(Dropout::new(0.1))
         .add(Dense::new(2));
-    let expected = ["dense", "batch_normalization", "leaky_re_lu", "p_re_lu", "middle", "activation", "alpha_dropout", "dropout", "dense_1"];
+    let expected =
+        ["dense", "batch_normalization", "leaky_re_lu", "p_re_lu", "middle", "activation", "alpha_dropout", "dropout", "dense_1"];
     assert_eq!(network.layer_names(), expected);
     let model = network.compile(Compile::new(SGD).loss(Loss::MeanSquaredError).threads(1)).unwrap();
     let names: Vec<&str> = model.weights().map(|(name, _)| name).collect();
@@ -133,7 +134,10 @@ fn merging_changes_nothing() {
             let hidden = chain(&mut network, input, &mut |network, value| {
                 if apart {
                     // A witness that looks at the value with a weight of 0 in the loss.
-                    witnesses.push(network.apply(Dense::new(4).kernel_initializer(Initializer::Zeros).name(&format!("witness{}", witnesses.len())), &[value]));
+                    witnesses.push(network.apply(
+                        Dense::new(4).kernel_initializer(Initializer::Zeros).name(&format!("witness{}", witnesses.len())),
+                        &[value],
+                    ));
                 }
             });
             let output = network.apply(Dense::new(4).kernel_initializer(Initializer::Ones).name("output"), &[hidden]);
@@ -190,7 +194,8 @@ fn wide_and_deep_trains_to_the_same_bits_with_any_number_of_threads() {
 
 #[test]
 fn graphs_that_make_no_sense_are_refused_by_name() {
-    let message = |network: &Functional| network.compile(Compile::new(SGD).loss(Loss::MeanSquaredError).threads(1)).unwrap_err().to_string();
+    let message =
+        |network: &Functional| network.compile(Compile::new(SGD).loss(Loss::MeanSquaredError).threads(1)).unwrap_err().to_string();
     let mut network = Functional::new();
     let x = network.input("x", &[3]);
     let unused = network.input("unused", &[3]);
@@ -248,7 +253,10 @@ fn settings_that_make_no_sense_are_refused() {
     let error = compile(network().add(Dense::new(2)), Compile::new(SGD).output_loss("price", Loss::MeanSquaredError, 1.0));
     assert_eq!(error, "an output among [\"dense\"] expected, found `price`");
     let momentum = BatchNormalization { momentum: 1.5, ..BatchNormalization::default() };
-    assert_eq!(compile(network().add(momentum).add(Dense::new(2)), Compile::new(SGD)), "momentum: a number from 0 to 1 expected, found 1.5");
+    assert_eq!(
+        compile(network().add(momentum).add(Dense::new(2)), Compile::new(SGD)),
+        "momentum: a number from 0 to 1 expected, found 1.5"
+    );
     let smoothing = Loss::SparseCategoricalCrossentropy { label_smoothing: -0.1 };
     let error = compile(network().add(Dense::new(2)), Compile::new(SGD).loss(smoothing));
     assert_eq!(error, "label_smoothing: a number from 0 to 1 expected, found -0.1");
@@ -266,7 +274,8 @@ fn penalties_are_part_of_the_loss() {
     let targets = [0.0; 8];
     let examples = Examples::new().input(MatRef::new(&x, 4, 3, 3)).targets(MatRef::new(&targets, 4, 2, 2));
     let (mut plain, mut penalized) = (network(0.0), network(0.25));
-    let squares: f64 = plain.weights().take(1).flat_map(|(_, w)| (0..3).flat_map(move |i| w.row(i))).map(|w| f64::from(w * w)).sum();
+    let squares: f64 =
+        plain.weights().take(1).flat_map(|(_, w)| (0..3).flat_map(move |i| w.row(i))).map(|w| f64::from(w * w)).sum();
     let difference = penalized.evaluate(&examples).unwrap().loss - plain.evaluate(&examples).unwrap().loss;
     assert!((difference - 0.25 * squares).abs() < 1e-6, "{difference} {squares}");
     let first = |model: &mut Model| model.train_on_batch(&examples).unwrap();

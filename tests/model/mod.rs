@@ -3,6 +3,7 @@
 
 mod fitting;
 mod graphs;
+mod saving;
 
 use selvedge::data::{Dataset, ValidationSplit, synthetic};
 use selvedge::kernels::MatRef;
@@ -207,7 +208,10 @@ fn what_does_not_fit_is_refused_with_what_was_expected_and_found() {
     let message = |error: ModelError| error.to_string();
     let compile = |network: Sequential| message(network.compile(Compile::new(SGD).threads(1)).unwrap_err());
     assert_eq!(compile(Sequential::new(&[4])), "at least 1 layer expected, found 0");
-    assert_eq!(compile(Sequential::new(&[4]).add(Dense::new(0))), "layer 0: at least 1 input and 1 output expected, found 4 and 0 (`dense`)");
+    assert_eq!(
+        compile(Sequential::new(&[4]).add(Dense::new(0))),
+        "layer 0: at least 1 input and 1 output expected, found 4 and 0 (`dense`)"
+    );
     assert_eq!(
         compile(Sequential::new(&[2, 2]).add(Dense::new(3))),
         "layer `dense`: rows expected, found inputs of shape [2, 2]; put Flatten before it"
