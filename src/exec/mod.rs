@@ -19,7 +19,7 @@ mod pass;
 mod step;
 mod update;
 
-pub use infer::{evaluate, predict, predict_with_dropout};
+pub use infer::{evaluate, output_statistics, predict, predict_with_dropout};
 pub use part::Noise;
 pub use step::{Clipping, Step, gradients, train_step, update};
 

@@ -122,6 +122,8 @@ impl Model {
         }
         Ok(pool.team(|team| {
             body(&mut Session {
+                #[cfg(feature = "io")]
+                graph: &self.graph,
                 network,
                 isa: *isa,
                 seed: *seed,
@@ -134,6 +136,7 @@ impl Model {
                 inference,
                 penalized: *penalized,
                 stopped: false,
+                first_epoch: 0,
             })
         }))
     }

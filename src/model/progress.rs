@@ -101,7 +101,7 @@ impl Callback for ProgressBar {
     }
 
     fn on_batch_end(&mut self, logs: &BatchLogs, _: &mut Session<'_>) -> Result<(), ModelError> {
-        if self.drawn.elapsed() >= BETWEEN_DRAWINGS {
+        if !self.bar.is_hidden() && self.drawn.elapsed() >= BETWEEN_DRAWINGS {
             self.draw(logs.rows, logs.so_far);
         }
         Ok(())

@@ -31,6 +31,8 @@ use crate::simd::Isa;
 /// # Ok::<(), selvedge::model::ModelError>(())
 /// ```
 pub struct Session<'a> {
+    #[cfg(feature = "io")]
+    pub(super) graph: &'a super::graph::Graph,
     pub(super) network: &'a Lowered,
     pub(super) isa: Isa,
     pub(super) seed: u64,
@@ -44,6 +46,8 @@ pub struct Session<'a> {
     pub(super) inference: &'a mut Inference,
     pub(super) penalized: bool,
     pub(super) stopped: bool,
+    /// The first epoch of this training that has not been done yet.
+    pub(super) first_epoch: usize,
 }
 
 impl std::fmt::Debug for Session<'_> {
@@ -102,6 +106,18 @@ impl Session<'_> {
         gradients(&context, &noise, batch, &mut memory);
         let trainable = self.network.tensors.iter().filter(|tensor| tensor.trainable);
         trainable.map(|tensor| (tensor.name.as_str(), tensor.region.of(self.gradients)))
+    }
+
+    /// Mean and standard deviation of what each layer has put out for the last minibatch of a step or of [`Session::gradients`], of which there were `rows`
+    /// rows: in a network that keeps its signals alive both stay about the same from layer to layer. A layer that was merged into another, as an
+    /// activation into the product before it, goes by the name of the first.
+    pub fn activations(&self, rows: usize) -> impl Iterator<Item = (&str, f64, f64)> {
+        let rows = rows.min(self.plan.batch());
+        let names = self.network.layer_names.iter().enumerate();
+        names.map(move |(i, name)| {
+            let (mean, deviation) = crate::exec::output_statistics(&self.plan, self.workspace, rows, i);
+            (name.as_str(), mean, deviation)
+        })
     }
 
     /// The largest number of rows of a step.
