@@ -1,6 +1,7 @@
 //! The fuzz targets as ordinary tests: over the inputs in `fuzz/regressions`, each of which once failed, and over random ones.
 
 #[path = "../fuzz/src/lib.rs"]
+#[allow(unreachable_pub, reason = "it is a library of its own")]
 mod targets;
 
 use fastrand::Rng;
