@@ -1,5 +1,6 @@
 //! Typed errors. Every variant carries what was expected and what was found.
 
+use crate::plan::Value;
 use core::fmt;
 
 /// An instruction set that cannot be used.
@@ -116,11 +117,93 @@ pub enum PlanError {
         /// Its value.
         found: f32,
     },
-    /// A softmax that is followed by another layer.
+    /// A softmax that is followed by another layer, or another activation that is computed with a loss.
     SoftmaxInside {
         /// The number of the layer.
         layer: usize,
     },
+    /// A layer takes something that does not come before it.
+    UnknownValue {
+        /// The number of the layer.
+        layer: usize,
+        /// What it takes.
+        found: Value,
+    },
+    /// A layer adds values of different widths.
+    Columns {
+        /// The number of the layer.
+        layer: usize,
+        /// The columns of the first value.
+        expected: usize,
+        /// The columns of the second.
+        found: usize,
+    },
+    /// A dropout rate outside of its range.
+    Rate {
+        /// The number of the layer.
+        layer: usize,
+        /// The rate.
+        found: f64,
+    },
+    /// Parts of a layer that must be layers of their own.
+    Merged {
+        /// The number of the layer.
+        layer: usize,
+        /// What the layer may be.
+        expected: &'static str,
+    },
+    /// None or too many of something.
+    Count {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// An output of a layer that does not exist.
+    UnknownOutput {
+        /// The number of the layer.
+        layer: usize,
+        /// The number of layers.
+        layers: usize,
+    },
+    /// An input or a layer whose values go nowhere.
+    Unused {
+        /// What nobody takes.
+        found: Value,
+    },
+    /// A layer that is an output more than once.
+    OutputTwice {
+        /// The number of the layer.
+        layer: usize,
+    },
+    /// A loss that cannot follow this activation: a softmax takes a cross-entropy, and a cross-entropy computes its activation itself, so
+    /// nothing can stand between them.
+    LossOfActivation {
+        /// The number of the layer.
+        layer: usize,
+    },
+}
+
+impl PlanError {
+    /// The number of the layer that is at fault, if it is one.
+    pub fn layer(&self) -> Option<usize> {
+        match *self {
+            Self::Empty { layer, .. }
+            | Self::TooLarge { layer, .. }
+            | Self::Parameter { layer, .. }
+            | Self::SoftmaxInside { layer }
+            | Self::UnknownValue { layer, .. }
+            | Self::Columns { layer, .. }
+            | Self::Rate { layer, .. }
+            | Self::Merged { layer, .. }
+            | Self::OutputTwice { layer }
+            | Self::LossOfActivation { layer }
+            | Self::Unused { found: Value::Layer(layer) } => Some(layer),
+            Self::NoLayers | Self::Count { .. } | Self::UnknownOutput { .. } | Self::Unused { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for PlanError {
@@ -138,6 +221,21 @@ impl fmt::Display for PlanError {
             }
             Self::SoftmaxInside { layer } => {
                 write!(f, "layer {layer}: softmax expected on the last layer only, found with layers behind it")
+            }
+            Self::UnknownValue { layer, found } => {
+                write!(f, "layer {layer}: an input or an earlier layer expected, found {found:?}")
+            }
+            Self::Columns { layer, expected, found } => {
+                write!(f, "layer {layer}: values of the same width expected, found {expected} and {found} columns")
+            }
+            Self::Rate { layer, found } => write!(f, "layer {layer}: a dropout rate from 0 to 1 expected, found {found}"),
+            Self::Merged { layer, expected } => write!(f, "layer {layer}: {expected} expected, found both in one layer"),
+            Self::Count { what, limit, found } => write!(f, "1 to {limit} {what} expected, found {found}"),
+            Self::UnknownOutput { layer, layers } => write!(f, "an output of one of {layers} layers expected, found layer {layer}"),
+            Self::Unused { found } => write!(f, "a layer that takes every value expected, found none that takes {found:?}"),
+            Self::OutputTwice { layer } => write!(f, "layer {layer}: one output of a layer expected, found a second"),
+            Self::LossOfActivation { layer } => {
+                write!(f, "layer {layer}: a loss that goes with the activation expected, found one that does not")
             }
         }
     }

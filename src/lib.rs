@@ -18,6 +18,8 @@
 pub mod data;
 pub mod error;
 pub mod exec;
+#[cfg(feature = "io")]
+pub mod io;
 pub mod kernels;
 #[cfg(feature = "model")]
 pub mod model;

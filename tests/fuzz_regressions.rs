@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use targets::TARGETS;
 
-/// Random inputs for each target; a fuzzer tries thousands in a second.
+/// Random inputs for each target, unless `SELVEDGE_FUZZ_INPUTS` says how many; a fuzzer tries thousands in a second.
 const RANDOM_INPUTS: u64 = 300;
 
 fn fuzz() -> PathBuf {
@@ -34,8 +34,9 @@ fn inputs_that_once_failed_pass() {
 
 #[test]
 fn random_inputs_pass() {
+    let inputs = std::env::var("SELVEDGE_FUZZ_INPUTS").map_or(RANDOM_INPUTS, |inputs| inputs.parse().expect("a number of inputs"));
     for (name, run) in TARGETS {
-        for seed in 0..RANDOM_INPUTS {
+        for seed in 0..inputs {
             let mut rng = Rng::with_seed(seed);
             let input: Vec<u8> = (0..rng.usize(..400)).map(|_| rng.u8(..)).collect();
             eprintln!("{name}, seed {seed}");

@@ -1,5 +1,6 @@
 //! The whole crate from outside, in one program.
 
+mod io;
 mod kernels;
 mod model;
 mod oracle;

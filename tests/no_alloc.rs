@@ -7,12 +7,12 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg32;
-use selvedge::exec::{Batch, Context, Inputs, evaluate, predict, train_step};
+use selvedge::exec::{Batch, Context, Inputs, Targets, evaluate, predict, train_step};
 use selvedge::kernels::gather::Scaling;
 use selvedge::kernels::optimizers::{AdamSettings, Momentum, MomentumKind, NadamProgress, Optimizer, Sgd};
 use selvedge::kernels::{MatMut, MatRef};
 use selvedge::parallel::{Executor, Pool, Serial, Team};
-use selvedge::plan::{Activation, Dense, Layer, Memory, Plan, sequential};
+use selvedge::plan::{Activation, Chain, LayerSpec, Memory, Network, Plan, sequential};
 use selvedge::simd::Isa;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -66,15 +66,20 @@ fn heap_calls(body: impl FnOnce()) -> usize {
 }
 
 /// Hidden layers with a mask and with sums that are kept, a partial last vector everywhere.
-const SMALL: [Layer; 3] =
-    sequential(19, [Dense::new(33, Activation::Relu), Dense::new(9, Activation::Gelu), Dense::new(5, Activation::Softmax)]);
-const FASHION: [Layer; 3] =
-    sequential(784, [Dense::new(300, Activation::Relu), Dense::new(100, Activation::Relu), Dense::new(10, Activation::Softmax)]);
+static SMALL: Chain<3> = sequential(
+    19,
+    [LayerSpec::dense(33, Activation::Relu), LayerSpec::dense(9, Activation::Gelu), LayerSpec::dense(5, Activation::Softmax)],
+);
+static FASHION: Chain<3> = sequential(
+    784,
+    [LayerSpec::dense(300, Activation::Relu), LayerSpec::dense(100, Activation::Relu), LayerSpec::dense(10, Activation::Softmax)],
+);
 const BATCH: usize = 8;
 
 /// Trains, evaluates and predicts from every kind of input, `steps` times each with a full and with a partial batch.
-fn all_entries(layers: &[Layer], steps: usize, isa: Isa, executor: &dyn Executor) {
-    let (training, inference) = (Plan::training(layers, BATCH, executor.parts()), Plan::inference(layers, BATCH, executor.parts()));
+fn all_entries(network: Network<'_>, steps: usize, isa: Isa, executor: &dyn Executor) {
+    let (training, inference) =
+        (Plan::training(network, BATCH, executor.parts()), Plan::inference(network, BATCH, executor.parts()));
     let (in_dim, out_dim) = (training.in_dim(), training.out_dim());
     let mut random = Pcg32::seed_from_u64(1);
     let bytes: Vec<u8> = (0..2 * BATCH * in_dim).map(|_| random.random_range(0..=255)).collect();
@@ -102,11 +107,13 @@ fn all_entries(layers: &[Layer], steps: usize, isa: Isa, executor: &dyn Executor
                 1 => Inputs::Gathered { rows: all, order: &order[..rows] },
                 _ => Inputs::Bytes { rows: &bytes, order: &order[..rows], scaling: Scaling::UNIT },
             };
-            let batch = Batch { inputs, labels: &labels[..rows] };
+            let (inputs, targets) = ([inputs], [Targets::Labels(&labels[..rows])]);
+            let batch = Batch { inputs: &inputs, targets: &targets, weights: None };
             let context = Context { isa, plan: &training, executor };
             let i = step % optimizers.len();
-            let mut memory = Memory { parameters: &mut parameters, state: &mut states[i], workspace: &mut workspace };
-            train_step(&context, &optimizers[i], &batch, &mut memory);
+            let mut memory =
+                Memory { parameters: &mut parameters, state: &mut states[i], gradients: &mut [], workspace: &mut workspace };
+            train_step(&context, &optimizers[i].into(), &batch, &mut memory);
             let context = Context { plan: &inference, ..context };
             evaluate(&context, &batch, &parameters, &mut workspace);
             predict(
@@ -114,7 +121,7 @@ fn all_entries(layers: &[Layer], steps: usize, isa: Isa, executor: &dyn Executor
                 &inputs,
                 &parameters,
                 &mut workspace,
-                MatMut::new(&mut outputs[..rows * out_dim], rows, out_dim, out_dim),
+                &mut [MatMut::new(&mut outputs[..rows * out_dim], rows, out_dim, out_dim)],
             );
         }
     });
@@ -162,12 +169,12 @@ fn count_everything(teams: [&Team; 3]) -> usize {
     }
     let isa = Isa::detect();
     for executor in serials.iter().map(|serial| serial as &dyn Executor).chain(teams.map(|team| team as &dyn Executor)) {
-        all_entries(&SMALL, 1000, isa, executor);
-        all_entries(&FASHION, 12, isa, executor);
+        all_entries(SMALL.network(), 1000, isa, executor);
+        all_entries(FASHION.network(), 12, isa, executor);
         counted += 2;
     }
     for isa in Isa::available() {
-        all_entries(&SMALL, 12, isa, &serials[1]);
+        all_entries(SMALL.network(), 12, isa, &serials[1]);
         counted += 1;
     }
     counted

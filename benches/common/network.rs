@@ -3,21 +3,25 @@
 use super::buffer::{Buffer, byte};
 use super::{Against, Candidate, Runner, id, isas, repeat, threads, timed};
 use selvedge::data::{Batches, shuffle};
-use selvedge::exec::{Batch, Context, Inputs, predict, train_step};
+use selvedge::exec::{Batch, Context, Inputs, Targets, predict, train_step};
 use selvedge::kernels::gather::Scaling;
 use selvedge::kernels::optimizers::{Momentum, MomentumKind, Optimizer};
 use selvedge::parallel::{Executor, Pool, Serial};
-use selvedge::plan::{Activation, Dense, Layer, Memory, Plan, Region, sequential};
+use selvedge::plan::{Activation, Chain, LayerSpec, Memory, Network, Plan, Region, sequential};
 use selvedge::simd::Isa;
 use std::hint::black_box;
 
 /// 784-300-100-10, as in the example on Fashion-MNIST.
-static CLASSIFIER: [Layer; 3] =
-    sequential(784, [Dense::new(300, Activation::Relu), Dense::new(100, Activation::Relu), Dense::new(10, Activation::Softmax)]);
+static CLASSIFIER: Chain<3> = sequential(
+    784,
+    [LayerSpec::dense(300, Activation::Relu), LayerSpec::dense(100, Activation::Relu), LayerSpec::dense(10, Activation::Softmax)],
+);
 
 /// 6-64-8-4: so small that calls and checks could cost more than the arithmetic.
-static TINY: [Layer; 3] =
-    sequential(6, [Dense::new(64, Activation::Relu), Dense::new(8, Activation::Relu), Dense::new(4, Activation::Linear)]);
+static TINY: Chain<3> = sequential(
+    6,
+    [LayerSpec::dense(64, Activation::Relu), LayerSpec::dense(8, Activation::Relu), LayerSpec::dense(4, Activation::Linear)],
+);
 
 /// Rows of an epoch, as many as Fashion-MNIST has.
 const ROWS: usize = 60_000;
@@ -54,11 +58,15 @@ pub(super) fn candidates() -> Vec<Candidate> {
                 }
             }
         }
-        let against =
-            vec![Against::peak(isa, 1, Plan::inference(&TINY, 1, 1).operations_per_row()), Against::other("loop", loop_id())];
-        all.push(Candidate::new(id("inference", "predict", isa, "6-64-8-4x1", 1), against, move || open_predict(&TINY, isa, 1, 1)));
+        let against = vec![
+            Against::peak(isa, 1, Plan::inference(TINY.network(), 1, 1).operations_per_row()),
+            Against::other("loop", loop_id()),
+        ];
+        all.push(Candidate::new(id("inference", "predict", isa, "6-64-8-4x1", 1), against, move || {
+            open_predict(TINY.network(), isa, 1, 1)
+        }));
     }
-    let operations = Plan::inference(&TINY, 1, 1).operations_per_row();
+    let operations = Plan::inference(TINY.network(), 1, 1).operations_per_row();
     let against = vec![Against::peak(Isa::PORTABLE, 1, operations)];
     all.push(Candidate { rival: true, ..Candidate::new(loop_id(), against, open_loop) });
     all
@@ -67,7 +75,7 @@ pub(super) fn candidates() -> Vec<Candidate> {
 fn training(group: &str, isa: Isa, batch: usize, threads: usize, steps: usize, open: fn(Isa, usize, usize) -> Runner) -> Candidate {
     let id = |threads| id(group, "momentum", isa, format_args!("784-300-100-10x{batch}"), threads);
     let rows = if steps == 1 { batch } else { ROWS };
-    let operations = rows * Plan::training(&CLASSIFIER, batch, threads).operations_per_row();
+    let operations = rows * Plan::training(CLASSIFIER.network(), batch, threads).operations_per_row();
     let mut against = vec![Against::peak(isa, threads, operations)];
     if threads > 1 {
         against.push(Against::other(ONE_THREAD, id(1)));
@@ -77,7 +85,7 @@ fn training(group: &str, isa: Isa, batch: usize, threads: usize, steps: usize, o
 
 fn inference(isa: Isa, batch: usize, threads: usize) -> Candidate {
     let id = |threads| id("inference", "predict", isa, format_args!("784-300-100-10x{batch}"), threads);
-    let plan = Plan::inference(&CLASSIFIER, batch, threads);
+    let plan = Plan::inference(CLASSIFIER.network(), batch, threads);
     let mut against = vec![match batch {
         // Every weight is used once, so the limit is how fast they can be read.
         1 => Against::read(isa, plan.parameters_len() * size_of::<f32>()),
@@ -86,7 +94,7 @@ fn inference(isa: Isa, batch: usize, threads: usize) -> Candidate {
     if threads > 1 {
         against.push(Against::other(ONE_THREAD, id(1)));
     }
-    Candidate::new(id(threads), against, move || open_predict(&CLASSIFIER, isa, batch, threads))
+    Candidate::new(id(threads), against, move || open_predict(CLASSIFIER.network(), isa, batch, threads))
 }
 
 /// A network in training, and who trains it.
@@ -100,7 +108,7 @@ struct Training {
 
 impl Training {
     fn new(isa: Isa, batch: usize, threads: usize) -> Self {
-        let plan = Plan::training(&CLASSIFIER, batch, threads);
+        let plan = Plan::training(CLASSIFIER.network(), batch, threads);
         Self {
             isa,
             plan,
@@ -112,9 +120,9 @@ impl Training {
 
     fn step(&mut self, executor: &dyn Executor, batch: &Batch<'_>) {
         let context = Context { isa: self.isa, plan: &self.plan, executor };
-        let mut memory =
-            Memory { parameters: self.parameters.get_mut(), state: self.state.get_mut(), workspace: self.workspace.get_mut() };
-        black_box(train_step(&context, &OPTIMIZER, black_box(batch), &mut memory));
+        let (parameters, state, workspace) = (self.parameters.get_mut(), self.state.get_mut(), self.workspace.get_mut());
+        let mut memory = Memory { parameters, state, gradients: &mut [], workspace };
+        black_box(train_step(&context, &OPTIMIZER.into(), black_box(batch), &mut memory));
     }
 }
 
@@ -152,7 +160,8 @@ fn open_train_step(isa: Isa, batch: usize, threads: usize) -> Runner {
     let region = Region::new(0, batch, 784);
     let (x, labels, workers) = (Buffer::new(region.len(), 1.0), labels(batch), Workers::new(threads));
     Box::new(move |n| {
-        let batch = Batch { inputs: Inputs::Rows(region.of(x.get())), labels: &labels };
+        let (inputs, targets) = ([Inputs::Rows(region.of(x.get()))], [Targets::Labels(&labels)]);
+        let batch = Batch { inputs: &inputs, targets: &targets, weights: None };
         workers.enter(|executor| {
             // Wakes the team.
             training.step(executor, &batch);
@@ -177,15 +186,16 @@ fn open_epoch(isa: Isa, batch: usize, threads: usize) -> Runner {
                     batch_labels.clear();
                     batch_labels.extend(order.iter().map(|&row| labels[row as usize]));
                     let inputs = Inputs::Bytes { rows: &pixels, order, scaling: Scaling::UNIT };
-                    training.step(executor, &Batch { inputs, labels: &batch_labels });
+                    let targets = [Targets::Labels(&batch_labels)];
+                    training.step(executor, &Batch { inputs: &[inputs], targets: &targets, weights: None });
                 }
             })
         })
     })
 }
 
-fn open_predict(layers: &'static [Layer], isa: Isa, batch: usize, threads: usize) -> Runner {
-    let plan = Plan::inference(layers, batch, threads);
+fn open_predict(network: Network<'static>, isa: Isa, batch: usize, threads: usize) -> Runner {
+    let plan = Plan::inference(network, batch, threads);
     let (parameters, mut workspace) = (parameters(&plan), Buffer::zeros(plan.workspace_len()));
     let (x_region, y_region) = (Region::new(0, batch, plan.in_dim()), Region::new(0, batch, plan.out_dim()));
     let (x, mut y, workers) = (Buffer::new(x_region.len(), 1.0), Buffer::zeros(y_region.len()), Workers::new(threads));
@@ -193,8 +203,8 @@ fn open_predict(layers: &'static [Layer], isa: Isa, batch: usize, threads: usize
         workers.enter(|executor| {
             let context = Context { isa, plan: &plan, executor };
             let mut predict = || {
-                let inputs = Inputs::Rows(x_region.of(black_box(x.get())));
-                predict(&context, &inputs, parameters.get(), workspace.get_mut(), y_region.of_mut(y.get_mut()));
+                let inputs = [Inputs::Rows(x_region.of(black_box(x.get())))];
+                predict(&context, &inputs, parameters.get(), workspace.get_mut(), &mut [y_region.of_mut(y.get_mut())]);
                 black_box(y.get());
             };
             // Wakes the team.

@@ -2,10 +2,9 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use selvedge::data::fashion_mnist::Progress;
-use selvedge::model::{Callback, Epoch, Evaluation, Run};
+use selvedge::model::{Callback, Epoch, Evaluation, ModelError, Run, Session};
 use std::fmt;
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 
 /// A bar on standard error for each file of a download; nothing if that is not a terminal.
 pub(crate) fn download_bar() -> impl FnMut(Progress<'_>) {
@@ -33,12 +32,13 @@ pub(crate) struct EpochLines {
 }
 
 impl Callback for EpochLines {
-    fn on_train_begin(&mut self, run: Run) {
+    fn on_train_begin(&mut self, run: Run, _: &mut Session<'_>) -> Result<(), ModelError> {
         self.run = Some(run);
+        Ok(())
     }
 
-    fn on_epoch_end(&mut self, epoch: usize, logs: &Epoch) -> ControlFlow<()> {
-        let Some(run) = self.run else { return ControlFlow::Continue(()) };
+    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Epoch, session: &mut Session<'_>) -> Result<(), ModelError> {
+        let Some(run) = self.run else { return Ok(()) };
         let validation = logs.validation.map(|validation| format!(", validation: {}", Figures(validation))).unwrap_or_default();
         let written = writeln!(
             io::stdout(),
@@ -49,8 +49,11 @@ impl Callback for EpochLines {
             logs.seconds,
             run.rows as f64 / logs.seconds,
         );
-        // Nobody reads any more: no reason to go on.
-        if written.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if written.is_err() {
+            // Nobody reads any more: no reason to go on.
+            session.stop();
+        }
+        Ok(())
     }
 }
 

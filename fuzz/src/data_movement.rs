@@ -4,7 +4,7 @@ use super::operands::Operands;
 use super::support::isas::isas;
 use arbitrary::Result;
 use selvedge::kernels::gather::{Scaling, gather, gather_bytes};
-use selvedge::kernels::transpose::{transpose, transpose_masked};
+use selvedge::kernels::transpose::{transpose, transpose_added, transpose_masked};
 use selvedge::reference;
 use selvedge::simd::LANES;
 
@@ -53,6 +53,9 @@ fn transposed(operands: &mut Operands<'_>) -> Result<()> {
         transpose_masked(isa, x.as_ref(), &mask, found.as_mut());
         reference::transpose::transpose_masked(x.as_ref(), &mask, expected.as_mut());
         found.assert_moved(&expected, &format_args!("{case}, masked"));
+        transpose_added(isa, x.as_ref(), found.as_mut());
+        reference::transpose::transpose_added(x.as_ref(), expected.as_mut());
+        found.assert_same(&expected, &format_args!("{case}, added"));
     }
     Ok(())
 }

@@ -11,13 +11,14 @@ pub mod losses;
 pub mod norm;
 mod operands;
 pub mod optimizers;
+pub mod plan;
 pub mod reductions;
 #[path = "../../tests/support/mod.rs"]
 #[allow(dead_code, reason = "the tests need more of it")]
 mod support;
 
 /// Each target under the name of its file in `fuzz_targets`.
-pub const TARGETS: [(&str, fn(&[u8])); 9] = [
+pub const TARGETS: [(&str, fn(&[u8])); 10] = [
     ("data_movement", data_movement::run),
     ("dropout", dropout::run),
     ("elementwise", elementwise::run),
@@ -26,5 +27,6 @@ pub const TARGETS: [(&str, fn(&[u8])); 9] = [
     ("losses", losses::run),
     ("norm", norm::run),
     ("optimizers", optimizers::run),
+    ("plan", plan::run),
     ("reductions", reductions::run),
 ];

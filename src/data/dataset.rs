@@ -1,10 +1,6 @@
 //! [`Dataset`]: rows of bytes with a class each.
 
-use super::{
-    batches::shuffle_for,
-    error::DataError,
-    random::{Purpose, Random},
-};
+use super::{error::DataError, split::ValidationSplit};
 
 /// Rows of `u8` features, each with a label from `0..classes`, checked once when it is made.
 ///
@@ -16,30 +12,6 @@ pub struct Dataset {
     row_len: usize,
     labels: Vec<u8>,
     classes: usize,
-}
-
-/// How rows are chosen for validation. Each takes the fraction of the rows (between 0 and 1, both excluded) that goes to validation.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ValidationSplit {
-    /// The last rows, as Keras' `validation_split`: training takes the first `floor(rows * (1 - fraction))` rows, computed in `f64`.
-    ///
-    /// The rounding of `f64` is Keras' too: `1 - 0.8` is a little less than 0.2, so that of 100 rows 19 are left for training, not 20.
-    Tail(f64),
-    /// As many rows as [`Tail`](Self::Tail), but of a random order. Both parts are in that order.
-    ShuffledTail {
-        /// The fraction for validation.
-        fraction: f64,
-        /// What the order depends on, together with the number of rows.
-        seed: u64,
-    },
-    /// As many rows as [`Tail`](Self::Tail), chosen at random within each class, so that each class has its share in both parts, up to less than
-    /// one row. Both parts keep the order of the dataset.
-    Stratified {
-        /// The fraction for validation.
-        fraction: f64,
-        /// What the choice depends on, together with the labels.
-        seed: u64,
-    },
 }
 
 /// Mean and standard deviation of each feature, in the unit of the features: 0 to 255.
@@ -186,28 +158,8 @@ impl Dataset {
     /// # Errors
     /// [`DataError::SplitFraction`], or [`DataError::EmptySplit`] if one part would have no row.
     pub fn split(&self, split: ValidationSplit) -> Result<(Self, Self), DataError> {
-        match split {
-            ValidationSplit::Tail(fraction) => {
-                let train = self.training_rows(fraction)?;
-                let (train_pixels, validation_pixels) = self.pixels.split_at(train * self.row_len);
-                let (train_labels, validation_labels) = self.labels.split_at(train);
-                Ok((
-                    self.with_rows(train_pixels.to_vec(), train_labels.to_vec()),
-                    self.with_rows(validation_pixels.to_vec(), validation_labels.to_vec()),
-                ))
-            }
-            ValidationSplit::ShuffledTail { fraction, seed } => {
-                let train = self.training_rows(fraction)?;
-                let mut order = vec![0; self.len()];
-                shuffle_for(Purpose::Split, &mut order, seed, 0);
-                Ok((self.select(&order[..train]), self.select(&order[train..])))
-            }
-            ValidationSplit::Stratified { fraction, seed } => {
-                let train = self.training_rows(fraction)?;
-                let (train, validation) = self.stratify(self.len() - train, seed);
-                Ok((self.select(&train), self.select(&validation)))
-            }
-        }
+        let (train, validation) = split.rows(self.len(), |row| u32::from(self.labels[row]))?;
+        Ok((self.select(&train), self.select(&validation)))
     }
 
     /// Mean and standard deviation of each feature over all rows.
@@ -247,46 +199,6 @@ impl Dataset {
 
     fn with_rows(&self, pixels: Vec<u8>, labels: Vec<u8>) -> Self {
         Self { pixels, shape: self.shape.clone(), row_len: self.row_len, labels, classes: self.classes }
-    }
-
-    /// How many rows Keras leaves for training.
-    fn training_rows(&self, fraction: f64) -> Result<usize, DataError> {
-        // Written so that NaN is refused.
-        if !(fraction > 0.0 && fraction < 1.0) {
-            return Err(DataError::SplitFraction { found: fraction });
-        }
-        let rows = self.len();
-        let train = (rows as f64 * (1.0 - fraction)).floor() as usize;
-        if train == 0 || train == rows {
-            return Err(DataError::EmptySplit { rows, fraction, train, validation: rows - train });
-        }
-        Ok(train)
-    }
-
-    /// The rows for training and `validation` rows that are spread over the classes in proportion, by the method of largest remainders:
-    /// each class gives the whole part of its share, and the classes with the largest remainders (the first of equals) give one more.
-    fn stratify(&self, validation: usize, seed: u64) -> (Vec<u32>, Vec<u32>) {
-        let counts = self.class_counts();
-        let share = |class: usize| counts[class] as u128 * validation as u128;
-        let rows = self.len() as u128;
-        let mut quota: Vec<usize> = (0..self.classes).map(|class| (share(class) / rows) as usize).collect();
-        let mut by_remainder: Vec<usize> = (0..self.classes).collect();
-        by_remainder.sort_by_key(|&class| std::cmp::Reverse(share(class) % rows));
-        let left = validation - quota.iter().sum::<usize>();
-        for &class in &by_remainder[..left] {
-            quota[class] += 1;
-        }
-
-        let mut is_validation = vec![false; self.len()];
-        for class in 0..self.classes {
-            let mut members: Vec<u32> =
-                (0..self.len() as u32).filter(|&row| usize::from(self.labels[row as usize]) == class).collect();
-            Random::new(Purpose::Split, seed, 1 + class as u64).shuffle(&mut members);
-            for &row in &members[members.len() - quota[class]..] {
-                is_validation[row as usize] = true;
-            }
-        }
-        (0..self.len() as u32).partition(|&row| !is_validation[row as usize])
     }
 }
 

@@ -19,9 +19,11 @@ pub mod idx;
 pub(crate) mod random;
 #[cfg(test)]
 mod scratch;
+mod split;
 pub mod synthetic;
 
 pub use batches::{Batches, shuffle};
-pub use dataset::{Dataset, Statistics, ValidationSplit};
+pub use dataset::{Dataset, Statistics};
 pub use error::{DataError, DownloadError, IdxError};
 pub use idx::{IdxArray, IdxReader};
+pub use split::ValidationSplit;

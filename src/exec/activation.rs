@@ -11,7 +11,7 @@ use crate::simd::Isa;
 macro_rules! with_kernel {
     ($activation:expr, $kernel:ident => $call:expr) => {
         match $activation {
-            Activation::Linear | Activation::Softmax => {}
+            Activation::Linear | Activation::Softmax | Activation::PRelu => {}
             Activation::Relu => {
                 let $kernel = Relu;
                 $call
@@ -64,23 +64,37 @@ macro_rules! with_kernel {
     };
 }
 
-/// `y = f(y)`; a softmax is left to its own kernel.
-pub(super) fn forward_in_place(isa: Isa, activation: Activation, mut y: MatMut<'_>) {
+/// `y = f(y)`; a softmax is left to its own kernel. `alpha` are the slopes of a PReLU.
+pub(super) fn forward_in_place(isa: Isa, activation: Activation, alpha: &[f32], mut y: MatMut<'_>) {
     for i in 0..y.rows() {
-        with_kernel!(activation, kernel => kernels::forward_in_place(isa, kernel, y.row_mut(i)));
+        match activation {
+            Activation::PRelu => kernels::prelu_forward_in_place(isa, alpha, y.row_mut(i)),
+            _ => with_kernel!(activation, kernel => kernels::forward_in_place(isa, kernel, y.row_mut(i))),
+        }
     }
 }
 
 /// `y = f(z)`
-pub(super) fn forward(isa: Isa, activation: Activation, z: MatRef<'_>, mut y: MatMut<'_>) {
+pub(super) fn forward(isa: Isa, activation: Activation, alpha: &[f32], z: MatRef<'_>, mut y: MatMut<'_>) {
     for i in 0..y.rows() {
-        with_kernel!(activation, kernel => kernels::forward(isa, kernel, z.row(i), y.row_mut(i)));
+        match activation {
+            Activation::Linear | Activation::Softmax => y.row_mut(i).copy_from_slice(z.row(i)),
+            Activation::PRelu => kernels::prelu_forward(isa, alpha, z.row(i), y.row_mut(i)),
+            _ => with_kernel!(activation, kernel => kernels::forward(isa, kernel, z.row(i), y.row_mut(i))),
+        }
     }
 }
 
-/// `dy = f'(at) dy`, with `at` being the sums if the plan keeps them, else the outputs.
+/// `dy = f'(at) dy`, with `at` being the sums if the derivative needs them, else the outputs.
 pub(super) fn backward_in_place(isa: Isa, activation: Activation, at: MatRef<'_>, mut dy: MatMut<'_>) {
     for i in 0..dy.rows() {
         with_kernel!(activation, kernel => kernels::backward_in_place(isa, kernel, at.row(i), dy.row_mut(i)));
+    }
+}
+
+/// `dy = f'(z) dy` of a PReLU; the terms of the gradient by its slopes take the place of `z`.
+pub(super) fn prelu_backward_in_place(isa: Isa, alpha: &[f32], mut z: MatMut<'_>, mut dy: MatMut<'_>) {
+    for i in 0..dy.rows() {
+        kernels::prelu_backward_in_place(isa, alpha, z.row_mut(i), dy.row_mut(i));
     }
 }

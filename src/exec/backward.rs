@@ -1,63 +1,129 @@
-//! Backward: from the loss to the gradients by the weighted sums of all layers.
+//! Backward: from the gradient by the output of each layer to the gradients by what it takes.
 
 use super::activation;
-use crate::kernels::MatRef;
+use super::forward::{alpha_dropout, dropout, row};
+use super::part::Part;
+use crate::kernels::dropout::{Dropout, alpha_dropout_backward, dropout_backward};
 use crate::kernels::gemm::{Stored, gemm};
-use crate::kernels::loss::{RowWeights, softmax_cross_entropy};
-use crate::kernels::transpose::{transpose, transpose_masked};
-use crate::plan::{Activation, Block, Plan, Region, leading_dimension};
-use crate::simd::Isa;
+use crate::kernels::merge;
+use crate::kernels::norm::{GradientSums, batch_norm_backward};
+use crate::kernels::transpose::{transpose, transpose_added, transpose_masked};
+use crate::plan::{self, Activation, Block, Operation, Region, Statistics, Value, leading_dimension, read_and_write};
 
-/// The loss of one part, and the gradient by the weighted sums of the last layer. The gradient replaces the output where the
-/// derivative of the last activation does not need it, which is so for softmax and linear layers.
-pub(super) fn loss_of_part(isa: Isa, plan: &Plan<'_>, labels: &[u32], scale: f32, block: &mut Block<'_>) {
-    let rows = labels.len();
-    let last = plan.layers().len() - 1;
-    let losses = &mut block.losses[..rows];
-    let output = plan.output(last, rows);
-    *block.hits = if plan.replaces_last_output() {
-        softmax_cross_entropy(isa, output.of_mut(block.outputs), labels, 0.0, RowWeights::equal(scale), losses)
-    } else {
-        block.gradients[output.range()].copy_from_slice(&block.outputs[output.range()]);
-        let hits = softmax_cross_entropy(isa, output.of_mut(block.gradients), labels, 0.0, RowWeights::equal(scale), losses);
-        let activation = plan.layers()[last].activation;
-        activation::backward_in_place(
-            isa,
-            activation,
-            derivative_at(plan, last, rows, block.outputs, block.sums),
-            output.of_mut(block.gradients),
-        );
-        hits
-    } as f32;
-}
-
-/// From the gradient by the last weighted sums to the gradients by all others, for the rows of one part.
-///
-/// For each layer from the last to the second: `dX^T = W dZ^T`, then `dZ` of the layer before is `dX` times the derivative of that
-/// layer's activation. The product reads W by rows, where it lies; what is transposed is as small as the minibatch.
-pub(super) fn gradients_of_part(isa: Isa, plan: &Plan<'_>, parameters: &[f32], rows: usize, block: &mut Block<'_>) {
-    let last = plan.layers().len() - 1;
-    for (i, layer) in plan.layers().iter().enumerate().skip(1).rev() {
-        let from_outputs = i == last && plan.replaces_last_output();
-        let here = plan.output(i, rows).of(if from_outputs { block.outputs } else { block.gradients });
-        let dz_transposed = Region { offset: 0, rows: layer.out_dim, columns: rows, leading_dimension: leading_dimension(rows) };
-        let dx_transposed = Region { rows: layer.in_dim, ..dz_transposed };
-        let (dz, dx) = block.scratch.split_at_mut(dz_transposed.len());
-        transpose(isa, here, dz_transposed.of_mut(dz));
-        gemm(isa, layer.kernel.of(parameters), dz_transposed.of(dz), &mut Stored { c: dx_transposed.of_mut(dx) });
-        let mut before = plan.output(i - 1, rows).of_mut(block.gradients);
-        match plan.layers()[i - 1].activation {
-            Activation::Relu => transpose_masked(isa, dx_transposed.of(dx), &block.masks[plan.mask(i - 1, rows)], before),
+impl Part<'_> {
+    /// From the gradient by the output of layer `i` to the gradient by what its normalization has given, or, if it has none, by its sums.
+    pub(super) fn begin_backward(&self, i: usize, block: &mut Block<'_>) {
+        let (isa, rows) = (self.isa, self.rows);
+        let layer = &self.plan.layers()[i];
+        let dy = self.plan.gradient(i, rows).of_mut(block.gradients);
+        let mask = &block.masks[self.plan.mask(i, rows)];
+        let dropout = match (layer.spec.dropout, self.noise) {
+            (Some(plan::Dropout::Plain(rate)), Some(_)) => Some(dropout(rate)),
+            (Some(plan::Dropout::Alpha(rate)), Some(_)) => {
+                if let Some(dropout) = alpha_dropout(rate) {
+                    alpha_dropout_backward(isa, dropout, mask, dy);
+                }
+                return;
+            }
+            _ => None,
+        };
+        match self.plan.activation(i) {
+            _ if layer.is_masked_on_arrival() => {}
+            // The mask is that of both.
+            Activation::Relu if layer.masks_relu() => dropout_backward(isa, dropout.unwrap_or(Dropout::NONE), mask, dy),
+            Activation::Linear => {
+                if let Some(dropout) = dropout {
+                    dropout_backward(isa, dropout, mask, dy);
+                }
+            }
+            Activation::PRelu => {
+                let sums = self.plan.sums(i, rows);
+                if !layer.is_product() {
+                    merge::copy(self.value(layer.spec.input, block.inputs, block.outputs), sums.of_mut(block.sums));
+                }
+                activation::prelu_backward_in_place(isa, row(layer.alpha, self.parameters), sums.of_mut(block.sums), dy);
+            }
             activation => {
-                transpose(isa, dx_transposed.of(dx), before.reborrow());
-                activation::backward_in_place(isa, activation, derivative_at(plan, i - 1, rows, block.outputs, block.sums), before);
+                let at = match (activation.keeps_sums(), layer.is_product()) {
+                    (false, _) => self.plan.output(i, rows).of(block.outputs),
+                    (true, true) => self.plan.sums(i, rows).of(block.sums),
+                    (true, false) => self.value(layer.spec.input, block.inputs, block.outputs),
+                };
+                activation::backward_in_place(isa, activation, at, dy);
             }
         }
     }
-}
 
-/// What the derivative of a layer's activation is taken from: its sums if they are kept, else its outputs.
-fn derivative_at<'a>(plan: &Plan<'_>, layer: usize, rows: usize, outputs: &'a [f32], sums: &'a [f32]) -> MatRef<'a> {
-    let kept = plan.sums(layer, rows);
-    if kept.is_empty() { plan.output(layer, rows).of(outputs) } else { kept.of(sums) }
+    /// From there on to the gradients by what layer `i` takes. The gradient by the sums of a product is left behind for its weights.
+    pub(super) fn finish_backward(&self, i: usize, minibatch: usize, block: &mut Block<'_>) {
+        let layer = &self.plan.layers()[i];
+        let passes_on = self.plan.learns(layer.spec.input);
+        if layer.spec.normalization.is_some() && (layer.is_product() || passes_on) {
+            let normalization = Statistics::normalization(layer, self.statistics, self.parameters);
+            let [_, _, _, dgamma, dbeta] = Statistics::rows(layer, self.statistics);
+            let x = match layer.is_product() {
+                true => self.plan.sums(i, self.rows).of(block.sums),
+                false => self.value(layer.spec.input, block.inputs, block.outputs),
+            };
+            let dy = self.plan.gradient(i, self.rows).of_mut(block.gradients);
+            batch_norm_backward(self.isa, x, normalization, GradientSums { dgamma, dbeta, rows: minibatch }, dy);
+        }
+        match layer.spec.operation {
+            Operation::Dense { .. } => self.product_backward(i, block),
+            Operation::Identity => self.pass_on(i, layer.spec.input, (0, true), block),
+            Operation::Add(second) => {
+                self.pass_on(i, layer.spec.input, (0, true), block);
+                self.pass_on(i, second, (0, second != layer.spec.input), block);
+            }
+            Operation::Concatenate(second) => {
+                self.pass_on(i, layer.spec.input, (0, true), block);
+                self.pass_on(i, second, (layer.in_dim, second != layer.spec.input), block);
+            }
+        }
+    }
+
+    /// `dX^T = W dZ^T`: the product reads W by rows, where it lies; what is transposed is as small as the minibatch.
+    fn product_backward(&self, i: usize, block: &mut Block<'_>) {
+        let layer = &self.plan.layers()[i];
+        let Value::Layer(before) = layer.spec.input else { return };
+        if !self.plan.layers()[before].learns {
+            return;
+        }
+        let (isa, rows) = (self.isa, self.rows);
+        let dz_transposed = Region { offset: 0, rows: layer.out_dim, columns: rows, leading_dimension: leading_dimension(rows) };
+        let dx_transposed = Region { rows: layer.in_dim, ..dz_transposed };
+        let (dz, dx) = block.scratch.split_at_mut(dz_transposed.len());
+        transpose(isa, self.plan.gradient(i, rows).of(block.gradients), dz_transposed.of_mut(dz));
+        gemm(isa, layer.kernel.of(self.parameters), dz_transposed.of(dz), &mut Stored { c: dx_transposed.of_mut(dx) });
+        let (dx, target) = (dx_transposed.of(dx), self.plan.gradient(before, rows).of_mut(block.gradients));
+        if self.plan.layers()[before].is_masked_on_arrival() {
+            transpose_masked(isa, dx, &block.masks[self.plan.mask(before, rows)], target);
+        } else if self.plan.is_last_to_take(i, before) {
+            transpose(isa, dx, target);
+        } else {
+            transpose_added(isa, dx, target);
+        }
+    }
+
+    /// Hands columns of the gradient of layer `i` on to a value that it takes; `is_first` says that it has not yet done so.
+    fn pass_on(&self, i: usize, value: Value, (column, is_first): (usize, bool), block: &mut Block<'_>) {
+        let Value::Layer(before) = value else { return };
+        let layer = &self.plan.layers()[before];
+        if !layer.learns {
+            return;
+        }
+        let here = self.plan.gradient(i, self.rows);
+        let here = Region { offset: here.offset + column, columns: layer.out_dim, ..here };
+        let there = self.plan.gradient(before, self.rows);
+        if there.offset == here.offset {
+            // The part of a concatenation.
+            return;
+        }
+        let (from, to) = read_and_write(block.gradients, here, there);
+        if is_first && self.plan.is_last_to_take(i, before) {
+            merge::copy(from, to);
+        } else {
+            merge::add(self.isa, from, to);
+        }
+    }
 }

@@ -1,198 +1,176 @@
-//! Forward: from the rows of a minibatch to outputs, predictions and losses.
+//! Forward: what each layer makes of the rows of a part.
 
-use super::{Batch, Context, Inputs, Report, activation, check};
-use crate::kernels::gather::{gather, gather_bytes};
+use super::activation;
+use super::part::Part;
+use crate::kernels::MatMut;
+use crate::kernels::dropout::{AlphaDropout, Combine, Dropout, alpha_dropout_forward, dropout_forward};
+use crate::kernels::fused::batch_norm_relu_dropout_forward;
 use crate::kernels::gemm::{Biased, BiasedRelu, gemm};
-use crate::kernels::loss::{RowWeights, softmax_cross_entropy};
-use crate::kernels::softmax::softmax_forward;
-use crate::kernels::{MatMut, MatRef, reduce};
-use crate::parallel::Shares;
-use crate::plan::{Activation, Block, BlockRef, Layer, Plan, Purpose, Region};
+use crate::kernels::merge;
+use crate::kernels::norm::{Normalization, affine, affine_forward, batch_norm_forward, inverse_deviation};
+use crate::plan::{self, Activation, Block, Layer, Operation, Region, Statistics, leading_dimension};
 use crate::simd::Isa;
 use core::ops::Range;
 
-/// The rows of a part.
-fn rows_of_part(plan: &Plan<'_>, rows: usize, part: usize) -> Range<usize> {
-    let per_part = plan.rows_per_part(rows);
-    (part * per_part).min(rows)..((part + 1) * per_part).min(rows)
+/// A row of parameters; empty if the layer does not have it.
+pub(super) fn row(region: Region, parameters: &[f32]) -> &[f32] {
+    if region.is_empty() { &[] } else { region.of(parameters).row(0) }
 }
 
-/// The inputs of a part: where they lie, or gathered into its block.
-fn inputs_of_part<'a>(isa: Isa, inputs: &Inputs<'a>, in_dim: usize, rows: Range<usize>, block: &'a mut [f32]) -> MatRef<'a> {
-    let region = Region::new(0, rows.len(), in_dim);
-    match *inputs {
-        Inputs::Rows(x) => {
-            let start = (rows.start * x.leading_dimension()).min(x.data().len());
-            return MatRef::new(&x.data()[start..], rows.len(), in_dim, x.leading_dimension());
-        }
-        Inputs::Gathered { rows: x, order } => gather(x, &order[rows], region.of_mut(block)),
-        Inputs::Bytes { rows: x, order, scaling } => gather_bytes(isa, x, &order[rows], scaling, region.of_mut(block)),
-    }
-    region.of(block)
+/// Dropout of a rate that the plan has checked.
+pub(super) fn dropout(rate: f64) -> Dropout {
+    Dropout::new(rate).unwrap_or(Dropout::NONE)
 }
 
-/// Room for what a layer's backward pass wants to know; empty where it wants nothing, and in inference.
-pub(super) struct Kept<'a> {
-    /// Which elements a ReLU kept.
-    mask: &'a mut [u16],
-    /// The weighted sums.
-    sums: &'a mut [f32],
+/// Alpha dropout of a rate that the plan has checked.
+pub(super) fn alpha_dropout(rate: f64) -> Option<AlphaDropout> {
+    AlphaDropout::new(rate).ok()
 }
 
-impl<'a> Kept<'a> {
-    /// For layer `i`, out of the masks and sums of a block.
-    fn of_layer(plan: &Plan<'_>, i: usize, rows: usize, masks: &'a mut [u16], sums: &'a mut [f32]) -> Self {
-        match plan.purpose() {
-            Purpose::Training => Self { mask: &mut masks[plan.mask(i, rows)], sums: &mut sums[plan.sums(i, rows).range()] },
-            Purpose::Inference => Self { mask: &mut [], sums: &mut [] },
+impl Part<'_> {
+    /// The layers of a range, each of them whole.
+    pub(super) fn layers_forward(&self, layers: Range<usize>, block: &mut Block<'_>) {
+        for i in layers {
+            self.layer_forward(i, block);
         }
     }
-}
 
-/// One layer without its softmax: `y = activation(x W + b)`.
-fn layer_forward(isa: Isa, layer: &Layer, parameters: &[f32], x: MatRef<'_>, mut y: MatMut<'_>, kept: Kept<'_>) {
-    let kernel = layer.kernel.of(parameters);
-    let bias = layer.bias.of(parameters).row(0);
-    if let Activation::Relu = layer.activation {
-        gemm(isa, x, kernel, &mut BiasedRelu { bias, c: y, mask: kept.mask });
-    } else if kept.sums.is_empty() {
-        gemm(isa, x, kernel, &mut Biased { bias, c: y.reborrow() });
-        activation::forward_in_place(isa, layer.activation, y);
-    } else {
-        let region = Region::new(0, x.rows(), layer.out_dim);
-        gemm(isa, x, kernel, &mut Biased { bias, c: region.of_mut(kept.sums) });
-        activation::forward(isa, layer.activation, region.of(kept.sums), y);
+    fn layer_forward(&self, i: usize, block: &mut Block<'_>) {
+        let layer = &self.plan.layers()[i];
+        match layer.spec.operation {
+            Operation::Concatenate(second) => {
+                self.copy_into_columns(layer.spec.input, i, 0, block);
+                self.copy_into_columns(second, i, layer.in_dim, block);
+            }
+            Operation::Add(second) => {
+                let (x, y) = self.value_and_output(layer.spec.input, i, block.inputs, block.outputs);
+                merge::copy(x, y);
+                let (x, y) = self.value_and_output(second, i, block.inputs, block.outputs);
+                merge::add(self.isa, x, y);
+            }
+            _ if layer.spec.normalization.is_some() => {
+                self.normalized_begin(i, block);
+                self.normalized_finish(i, block);
+            }
+            Operation::Dense { .. } => {
+                self.product_forward(i, layer, block);
+                self.dropout_forward(i, layer, block);
+            }
+            Operation::Identity => {
+                let alpha = row(layer.alpha, self.parameters);
+                let (x, y) = self.value_and_output(layer.spec.input, i, block.inputs, block.outputs);
+                activation::forward(self.isa, self.plan.activation(i), alpha, x, y);
+                self.dropout_forward(i, layer, block);
+            }
+        }
     }
-}
 
-/// All layers but the last; returns the input of the last one, and where its output belongs.
-fn hidden_forward<'a>(
-    isa: Isa,
-    plan: &Plan<'_>,
-    parameters: &[f32],
-    x: MatRef<'a>,
-    outputs: &'a mut [f32],
-    (masks, sums): (&mut [u16], &mut [f32]),
-) -> (MatRef<'a>, &'a mut [f32]) {
-    let rows = x.rows();
-    let hidden = plan.layers().len() - 1;
-    for (i, layer) in plan.layers()[..hidden].iter().enumerate() {
-        let kept = Kept::of_layer(plan, i, rows, masks, sums);
-        if i == 0 {
-            layer_forward(isa, layer, parameters, x, plan.output(i, rows).of_mut(outputs), kept);
+    /// `y = activation(x W + b)`, with the mask or the sums that the backward pass wants.
+    fn product_forward(&self, i: usize, layer: &Layer, block: &mut Block<'_>) {
+        let (isa, rows) = (self.isa, self.rows);
+        let (kernel, bias) = (layer.kernel.of(self.parameters), row(layer.bias, self.parameters));
+        let alpha = row(layer.alpha, self.parameters);
+        let activation = self.plan.activation(i);
+        let (x, mut y) = self.value_and_output(layer.spec.input, i, block.inputs, block.outputs);
+        if activation == Activation::Relu {
+            let mask = if self.trains() { &mut block.masks[self.plan.mask(i, rows)] } else { &mut [] };
+            gemm(isa, x, kernel, &mut BiasedRelu { bias, c: y, mask });
+        } else if self.trains() && layer.keeps_sums() {
+            let sums = self.plan.sums(i, rows);
+            gemm(isa, x, kernel, &mut Biased { bias, c: sums.of_mut(block.sums) });
+            activation::forward(isa, activation, alpha, sums.of(block.sums), y);
         } else {
-            let (before, here) = Block::outputs_around(outputs, plan, i, rows);
-            layer_forward(isa, layer, parameters, before, here, kept);
+            gemm(isa, x, kernel, &mut Biased { bias, c: y.reborrow() });
+            activation::forward_in_place(isa, activation, alpha, y);
         }
     }
-    match hidden {
-        0 => (x, outputs),
-        _ => {
-            let (before, here) = Block::outputs_around(outputs, plan, hidden, rows);
-            (before, here.into_data())
+
+    /// The dropout at the end of a layer whose ReLU, if it has one, has left its mask.
+    fn dropout_forward(&self, i: usize, layer: &Layer, block: &mut Block<'_>) {
+        let (Some(spec), Some(noise)) = (layer.spec.dropout, self.noise) else { return };
+        let y = self.plan.output(i, self.rows).of_mut(block.outputs);
+        let (mask, combine) = match self.trains() {
+            true if layer.masks_relu() => (&mut block.masks[self.plan.mask(i, self.rows)], Combine::And),
+            true => (&mut block.masks[self.plan.mask(i, self.rows)], Combine::Replace),
+            false => (&mut [][..], Combine::Replace),
+        };
+        match spec {
+            plan::Dropout::Plain(rate) => dropout_forward(self.isa, dropout(rate), self.stream(noise, i), y, mask, combine),
+            plan::Dropout::Alpha(rate) => {
+                if let Some(dropout) = alpha_dropout(rate) {
+                    alpha_dropout_forward(self.isa, dropout, self.stream(noise, i), y, mask);
+                }
+            }
+        }
+    }
+
+    /// What comes before the normalization of layer `i`: in training its product goes to the sums, in inference to the output.
+    pub(super) fn normalized_begin(&self, i: usize, block: &mut Block<'_>) {
+        let layer = &self.plan.layers()[i];
+        let bias = row(layer.bias, self.parameters);
+        let (x, y) = self.value_and_output(layer.spec.input, i, block.inputs, block.outputs);
+        if !layer.is_product() {
+            if !self.trains() {
+                merge::copy(x, y);
+            }
+        } else {
+            let c = if self.trains() { self.plan.sums(i, self.rows).of_mut(block.sums) } else { y };
+            gemm(self.isa, x, layer.kernel.of(self.parameters), &mut Biased { bias, c });
+        }
+    }
+
+    /// The normalization of layer `i` and what follows it.
+    pub(super) fn normalized_finish(&self, i: usize, block: &mut Block<'_>) {
+        let (isa, rows) = (self.isa, self.rows);
+        let layer = &self.plan.layers()[i];
+        if !self.trains() {
+            let mut y = self.plan.output(i, rows).of_mut(block.outputs);
+            normalize_by_moving_statistics(isa, layer, self.parameters, block.scratch, y.reborrow());
+            activation::forward_in_place(isa, self.plan.activation(i), &[], y);
+            return self.dropout_forward(i, layer, block);
+        }
+        let normalization = Statistics::normalization(layer, self.statistics, self.parameters);
+        let sums = self.plan.sums(i, rows);
+        let (x, y) = if layer.is_product() {
+            (sums.of(block.sums), self.plan.output(i, rows).of_mut(block.outputs))
+        } else {
+            self.value_and_output(layer.spec.input, i, block.inputs, block.outputs)
+        };
+        if layer.masks_relu() {
+            let noise = self.noise.unwrap_or_default();
+            let dropout = match (layer.spec.dropout, self.noise) {
+                (Some(plan::Dropout::Plain(rate)), Some(_)) => dropout(rate),
+                _ => Dropout::NONE,
+            };
+            let mask = &mut block.masks[self.plan.mask(i, rows)];
+            batch_norm_relu_dropout_forward(isa, x, normalization, (dropout, self.stream(noise, i)), y, mask);
+        } else {
+            batch_norm_forward(isa, x, normalization, y);
+            let y = self.plan.output(i, rows).of_mut(block.outputs);
+            activation::forward_in_place(isa, self.plan.activation(i), &[], y);
+            self.dropout_forward(i, layer, block);
         }
     }
 }
 
-/// All layers, without a softmax at the end: the output of the last one is where the plan says.
-fn network_forward(isa: Isa, plan: &Plan<'_>, parameters: &[f32], x: MatRef<'_>, block: &mut Block<'_>) {
-    let rows = x.rows();
-    let last = plan.layers().len() - 1;
-    let kept = (&mut *block.masks, &mut *block.sums);
-    let (x, y) = hidden_forward(isa, plan, parameters, x, block.outputs, kept);
-    let region = plan.output(last, rows);
-    let y = Region { offset: if last == 0 { region.offset } else { 0 }, ..region }.of_mut(y);
-    let kept = Kept::of_layer(plan, last, rows, block.masks, block.sums);
-    layer_forward(isa, &plan.layers()[last], parameters, x, y, kept);
-}
-
-/// The outputs of the network for up to [`Plan::batch`] rows.
-///
-/// # Shapes
-/// `inputs: [rows, in_dim]`, `outputs: [rows, out_dim]`.
-///
-/// # Panics
-/// If a buffer is too short, or anything else does not fit the plan.
-#[track_caller]
-pub fn predict(context: &Context<'_>, inputs: &Inputs<'_>, parameters: &[f32], workspace: &mut [f32], outputs: MatMut<'_>) {
-    let Context { isa, plan, executor } = *context;
-    let lengths = [("parameters", plan.parameters_len(), parameters.len()), ("workspace", plan.workspace_len(), workspace.len())];
-    check(context, Purpose::Inference, inputs, &lengths);
-    let rows = inputs.len();
-    assert!(
-        (outputs.rows(), outputs.columns()) == (rows, plan.out_dim()),
-        "outputs of {rows} x {} expected, found {} x {}",
-        plan.out_dim(),
-        outputs.rows(),
-        outputs.columns()
-    );
-    let leading_dimension = outputs.leading_dimension().max(1);
-    let results = Shares::new(outputs.into_data(), plan.rows_per_part(rows) * leading_dimension);
-    let blocks = Shares::new(workspace, plan.block_len());
-    executor.run(&|part| {
-        let rows = rows_of_part(plan, rows, part);
-        if rows.is_empty() {
-            return;
-        }
-        let (input, block) = Block::carve(plan, blocks.take(part));
-        let count = rows.len();
-        let x = inputs_of_part(isa, inputs, plan.in_dim(), rows, input);
-        let (x, _) = hidden_forward(isa, plan, parameters, x, block.outputs, (block.masks, block.sums));
-        let mut y = MatMut::new(results.take(part), count, plan.out_dim(), leading_dimension);
-        let last = &plan.layers()[plan.layers().len() - 1];
-        layer_forward(isa, last, parameters, x, y.reborrow(), Kept { mask: &mut [], sums: &mut [] });
-        if let Activation::Softmax = last.activation {
-            softmax_forward(isa, y);
-        }
-    });
-}
-
-/// The cross-entropy and the number of right answers for up to [`Plan::batch`] rows.
-///
-/// # Panics
-/// If a buffer is too short, a label is not below the number of outputs, or anything else does not fit the plan.
-#[track_caller]
-pub fn evaluate(context: &Context<'_>, batch: &Batch<'_>, parameters: &[f32], workspace: &mut [f32]) -> Report {
-    let Context { isa, plan, .. } = *context;
-    let lengths = [
-        ("parameters", plan.parameters_len(), parameters.len()),
-        ("workspace", plan.workspace_len(), workspace.len()),
-        ("labels", batch.inputs.len(), batch.labels.len()),
-    ];
-    check(context, Purpose::Inference, &batch.inputs, &lengths);
-    forward_by_parts(context, batch, parameters, workspace, |labels, block| {
-        let outputs = plan.output(plan.layers().len() - 1, labels.len()).of_mut(block.outputs);
-        let losses = &mut block.losses[..labels.len()];
-        *block.hits = softmax_cross_entropy(isa, outputs, labels, 0.0, RowWeights::equal(1.0), losses) as f32;
-    });
-    report(plan, workspace, batch.inputs.len())
-}
-
-/// One run: each part takes its own rows of a minibatch through the network, and then does `next` with their labels and its block.
-pub(super) fn forward_by_parts(
-    context: &Context<'_>,
-    batch: &Batch<'_>,
-    parameters: &[f32],
-    workspace: &mut [f32],
-    next: impl Fn(&[u32], &mut Block<'_>) + Sync,
-) {
-    let Context { isa, plan, executor } = *context;
-    let blocks = Shares::new(workspace, plan.block_len());
-    executor.run(&|part| {
-        let rows = rows_of_part(plan, batch.inputs.len(), part);
-        if rows.is_empty() {
-            return;
-        }
-        let (input, mut block) = Block::carve(plan, blocks.take(part));
-        let labels = &batch.labels[rows.clone()];
-        let x = inputs_of_part(isa, &batch.inputs, plan.in_dim(), rows, input);
-        network_forward(isa, plan, parameters, x, &mut block);
-        next(labels, &mut block);
-    });
-}
-
-/// Adds up what the parts have left in their blocks.
-pub(super) fn report(plan: &Plan<'_>, workspace: &[f32], rows: usize) -> Report {
-    let blocks = BlockRef { plan, workspace, rows };
-    Report { loss_sum: reduce::sum(blocks.losses()), hits: blocks.hits() }
+/// `y = gamma (y - moving mean) / deviation + beta`, by a scale and a shift for each column.
+fn normalize_by_moving_statistics(isa: Isa, layer: &Layer, parameters: &[f32], scratch: &mut [f32], y: MatMut<'_>) {
+    let Some(spec) = layer.spec.normalization else { return };
+    let (scale, shift) = scratch.split_at_mut(leading_dimension(layer.out_dim));
+    let (scale, shift) = (&mut scale[..layer.out_dim], &mut shift[..layer.out_dim]);
+    let mut deviation = [0.0; 16 * crate::simd::LANES];
+    for first in (0..layer.out_dim).step_by(deviation.len()) {
+        let columns = first..layer.out_dim.min(first + deviation.len());
+        let deviation = &mut deviation[..columns.len()];
+        let part = |region: Region| &row(region, parameters)[columns.clone()];
+        inverse_deviation(isa, part(layer.moving_variance), spec.epsilon, deviation);
+        let normalization = Normalization {
+            mean: part(layer.moving_mean),
+            inverse_deviation: deviation,
+            gamma: part(layer.gamma),
+            beta: part(layer.beta),
+        };
+        affine(isa, normalization, &mut scale[columns.clone()], &mut shift[columns.clone()]);
+    }
+    affine_forward(isa, scale, shift, y);
 }

@@ -2,8 +2,8 @@
 //!
 //! A training step has two phases:
 //!
-//! * **A**, one run: each part takes its own rows of the minibatch through gather, forward, loss and the whole chain of input
-//!   gradients. Parameters are only read.
+//! * **A**, one run, and two more for each normalization: each part takes its own rows of the minibatch through gather, forward, loss and the whole chain of input
+//!   gradients. Parameters are only read, but for the moving statistics of normalizations.
 //! * **B**, one run for each layer: each part takes its own rows of the layer's weights over the whole minibatch: the weight gradient in registers, the
 //!   optimizer in the epilogue.
 //!
@@ -12,15 +12,21 @@
 mod activation;
 mod backward;
 mod forward;
+mod infer;
+mod loss;
+mod part;
+mod pass;
 mod step;
+mod update;
 
-pub use forward::{evaluate, predict};
-pub use step::train_step;
+pub use infer::{evaluate, predict, predict_with_dropout};
+pub use part::Noise;
+pub use step::{Clipping, Step, gradients, train_step, update};
 
 use crate::kernels::MatRef;
 use crate::kernels::gather::Scaling;
 use crate::parallel::Executor;
-use crate::plan::{Plan, Purpose};
+use crate::plan::{Loss, MAX_OUTPUTS, Plan, Purpose};
 use crate::simd::Isa;
 
 /// How a step is run.
@@ -72,35 +78,119 @@ impl Inputs<'_> {
     }
 }
 
-/// A minibatch with its labels.
+/// What the rows of a minibatch are compared with.
+#[derive(Clone, Copy, Debug)]
+pub enum Targets<'a> {
+    /// The class of each row, for the sparse categorical cross-entropy.
+    Labels(&'a [u32]),
+    /// Row `i` is row `i` of the matrix; for all other losses.
+    Rows(MatRef<'a>),
+    /// Row `i` is row `order[i]` of the matrix; for all other losses.
+    Gathered {
+        /// All rows.
+        rows: MatRef<'a>,
+        /// Which of them belong to the minibatch.
+        order: &'a [u32],
+    },
+}
+
+impl Targets<'_> {
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Labels(labels) => labels.len(),
+            Self::Rows(rows) => rows.rows(),
+            Self::Gathered { order, .. } => order.len(),
+        }
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A minibatch with what its rows are compared with.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// The rows.
-    pub inputs: Inputs<'a>,
-    /// The class of each row.
-    pub labels: &'a [u32],
+    /// The rows of each input.
+    pub inputs: &'a [Inputs<'a>],
+    /// The targets of each output.
+    pub targets: &'a [Targets<'a>],
+    /// What each row counts; 1 if there are none. The mean of the losses is over the number of rows, as in Keras, not over the sum of the weights.
+    pub weights: Option<&'a [f32]>,
+}
+
+impl Batch<'_> {
+    /// Refuses targets and weights that do not fit the plan or the number of rows.
+    #[track_caller]
+    fn check(&self, plan: &Plan<'_>) {
+        let rows = self.inputs.first().map_or(0, Inputs::len);
+        let expected = plan.outputs().len();
+        assert!(self.targets.len() == expected, "targets of {expected} outputs expected, found {}", self.targets.len());
+        for (output, targets) in plan.outputs().iter().zip(self.targets) {
+            assert!(targets.len() == rows, "targets of {rows} rows expected, found {}", targets.len());
+            let Loss::SparseCategoricalCrossentropy { .. } = output.loss else {
+                let expected = plan.layers()[output.layer].out_dim;
+                let (Targets::Rows(values) | Targets::Gathered { rows: values, .. }) = targets else {
+                    panic!("rows of {expected} numbers as targets of {:?} expected, found labels", output.loss);
+                };
+                assert!(values.columns() == expected, "targets of {expected} columns expected, found {}", values.columns());
+                continue;
+            };
+            assert!(
+                matches!(targets, Targets::Labels(_)),
+                "labels as targets of {:?} expected, found rows of numbers",
+                output.loss
+            );
+        }
+        if let Some(weights) = self.weights {
+            assert!(weights.len() == rows, "weights of {rows} rows expected, found {}", weights.len());
+        }
+    }
+}
+
+/// What came of an output for a minibatch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct OutputReport {
+    /// The sum of the losses of all rows.
+    pub loss_sum: f32,
+    /// How many rows were classified right; of the binary cross-entropy, how many elements; 0 where there are no classes.
+    pub hits: usize,
 }
 
 /// What came of a minibatch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Report {
-    /// The sum of the losses of all rows.
+    /// The sum of the losses of all rows and outputs, each output with its weight, without penalties.
     pub loss_sum: f32,
-    /// How many rows were classified right.
-    pub hits: usize,
+    /// Of each output of the network; the rest is zero.
+    pub outputs: [OutputReport; MAX_OUTPUTS],
 }
 
-/// What every entry checks: the executor, the purpose of the plan, the number of rows, and the lengths of buffers as (name, expected, found).
+impl Report {
+    /// How many rows the first output has classified right.
+    pub fn hits(&self) -> usize {
+        self.outputs[0].hits
+    }
+}
+
+/// What every entry checks: the executor, the purpose of the plan, the inputs, and the lengths of buffers as (name, expected, found).
 #[track_caller]
-fn check(context: &Context<'_>, purpose: Purpose, inputs: &Inputs<'_>, buffers: &[(&str, usize, usize)]) {
+fn check(context: &Context<'_>, purpose: Purpose, inputs: &[Inputs<'_>], buffers: &[(&str, usize, usize)]) {
     let plan = context.plan;
     assert!(plan.purpose() == purpose, "a plan for {purpose:?} expected, found one for {:?}", plan.purpose());
     let parts = context.executor.parts();
     assert!(parts == plan.parts(), "an executor of {} parts expected, found {parts}", plan.parts());
-    let rows = inputs.len();
+    let expected = plan.inputs().len();
+    assert!(inputs.len() == expected, "rows of {expected} inputs expected, found {}", inputs.len());
+    let rows = inputs.first().map_or(0, Inputs::len);
     assert!((1..=plan.batch()).contains(&rows), "1 to {} rows expected, found {rows}", plan.batch());
-    if let Inputs::Rows(x) | Inputs::Gathered { rows: x, .. } = inputs {
-        assert!(x.columns() == plan.in_dim(), "rows of {} inputs expected, found {}", plan.in_dim(), x.columns());
+    for (input, found) in plan.inputs().iter().zip(inputs) {
+        assert!(found.len() == rows, "{rows} rows of every input expected, found {}", found.len());
+        if let Inputs::Rows(x) | Inputs::Gathered { rows: x, .. } = found {
+            assert!(x.columns() == input.columns, "rows of {} inputs expected, found {}", input.columns, x.columns());
+        }
     }
     for (name, expected, found) in buffers {
         assert!(found >= expected, "{name}: at least {expected} elements expected, found {found}");

@@ -1,171 +1,167 @@
 //! The training step.
 
-use super::backward::{gradients_of_part, loss_of_part};
-use super::forward::{forward_by_parts, report};
-use super::{Batch, Context, Inputs, Report, check};
-use crate::kernels::gemm::{RowBlocks, Updated, UpdatedByRow, gemm_transposed};
-use crate::kernels::optimizers::{ByRow, Optimizer};
-use crate::kernels::reduce::column_sums_into;
-use crate::parallel::{Executor, Shares};
-use crate::plan::{BlockRef, Layer, Memory, Plan, Purpose};
-use crate::simd::{Isa, MapOp, round_up_to_lanes};
+use super::loss::Truth;
+use super::part::Noise;
+use super::pass::Pass;
+use super::update::{Gradients, update_stored};
+use super::{Batch, Context, Report, check};
+use crate::kernels::clipping::{factor_by_global_norm, factor_by_norm, sum_of_squares};
+use crate::kernels::optimizers::Optimizer;
+use crate::kernels::reduce;
+use crate::plan::{BlockRef, Layer, Memory, Plan, Purpose, Tensor};
 
-/// One step of an optimizer on the mean cross-entropy of a minibatch. Returns losses and right answers from before the step.
+/// What becomes of gradients before the optimizer uses them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Clipping {
+    /// Nothing.
+    #[default]
+    None,
+    /// Each element is brought between minus this and this.
+    Value(f32),
+    /// Each tensor whose norm is larger than this is scaled to it.
+    Norm(f32),
+    /// If the norm of all tensors together is larger than this, all are scaled so that it is this.
+    GlobalNorm(f32),
+}
+
+/// One step of training.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// How parameters change.
+    pub optimizer: Optimizer,
+    /// What becomes of gradients before that.
+    pub clipping: Clipping,
+    /// The random numbers of dropout.
+    pub noise: Noise,
+}
+
+impl Step {
+    /// A step of an optimizer without clipping, and with the random numbers of seed 0, step 0.
+    pub fn new(optimizer: Optimizer) -> Self {
+        Self { optimizer, clipping: Clipping::None, noise: Noise::default() }
+    }
+}
+
+impl From<Optimizer> for Step {
+    fn from(optimizer: Optimizer) -> Self {
+        Self::new(optimizer)
+    }
+}
+
+/// One step of an optimizer on the mean loss of a minibatch. Returns losses and right answers from before the step.
+///
+/// Gradients meet their parameters in registers and never reach memory, unless they are clipped by a norm, which takes
+/// [`Memory::gradients`].
 ///
 /// # Panics
 /// If a buffer is too short, a label is not below the number of outputs, or anything else does not fit the plan.
 #[track_caller]
-pub fn train_step(context: &Context<'_>, optimizer: &Optimizer, batch: &Batch<'_>, memory: &mut Memory<'_>) -> Report {
-    let Context { isa, plan, executor } = *context;
-    let lengths = [
-        ("parameters", plan.parameters_len(), memory.parameters.len()),
-        ("optimizer state", plan.state_len(optimizer.numbers_per_parameter()), memory.state.len()),
-        ("workspace", plan.workspace_len(), memory.workspace.len()),
-        ("labels", batch.inputs.len(), batch.labels.len()),
-    ];
-    check(context, Purpose::Training, &batch.inputs, &lengths);
-    let rows = batch.inputs.len();
-    // Phase A: each part its rows.
-    let (parameters, scale) = (&*memory.parameters, 1.0 / rows as f32);
-    forward_by_parts(context, batch, parameters, memory.workspace, |labels, block| {
-        loss_of_part(isa, plan, labels, scale, block);
-        gradients_of_part(isa, plan, parameters, labels.len(), block);
-    });
-    let report = report(plan, memory.workspace, rows);
-    let phase = Update { isa, plan, executor, inputs: &batch.inputs, blocks: BlockRef { plan, workspace: memory.workspace, rows } };
-    let parameters = &mut memory.parameters[..plan.parameters_len()];
-    let state = &mut *memory.state;
-    match *optimizer {
-        Optimizer::Sgd(rule) => phase.run::<InRegisters, _, _>(rule, with_state(parameters, state)),
-        Optimizer::Momentum(rule) => phase.run::<InRegisters, _, _>(rule, with_state(parameters, state)),
-        Optimizer::RmsProp(rule) => phase.run::<ByRows, _, _>(rule, with_state(parameters, state)),
-        Optimizer::RmsPropMomentum(rule) => phase.run::<ByRows, _, _>(rule, with_state(parameters, state)),
-        Optimizer::CenteredRmsProp(rule) => phase.run::<ByRows, _, _>(rule, with_state(parameters, state)),
-        Optimizer::Adam(rule) => phase.run::<InRegisters, _, _>(rule, with_state(parameters, state)),
-        Optimizer::AmsGrad(rule) => phase.run::<ByRows, _, _>(rule, with_state(parameters, state)),
-        Optimizer::AdamW(rule) => phase.run::<ByRows, _, _>(rule, with_state(parameters, state)),
-        Optimizer::Nadam(rule) => phase.run::<ByRows, _, _>(rule, with_state(parameters, state)),
+pub fn train_step(context: &Context<'_>, step: &Step, batch: &Batch<'_>, memory: &mut Memory<'_>) -> Report {
+    if let Clipping::Norm(_) | Clipping::GlobalNorm(_) = step.clipping {
+        let report = gradients(context, &step.noise, batch, memory);
+        update(context, step, memory);
+        return report;
     }
+    check_state(context.plan, step, memory);
+    let mut pass = phase_a(context, &step.noise, batch, memory.parameters, memory.workspace);
+    let report = pass.report();
+    let limit = if let Clipping::Value(limit) = step.clipping { limit } else { f32::INFINITY };
+    let parameters = &mut memory.parameters[..context.plan.parameters_len()];
+    phase_b(&mut pass, limit).update(&step.optimizer, parameters, memory.state);
     report
 }
 
-/// The parameters, followed by as many kinds of state, in the same layout, as the rule has.
-fn with_state<'a, const N: usize>(parameters: &'a mut [f32], state: &'a mut [f32]) -> [&'a mut [f32]; N] {
-    let len = parameters.len();
-    let mut buffers = core::iter::once(parameters).chain(state.chunks_exact_mut(len));
-    core::array::from_fn(|_| buffers.next().unwrap_or_default())
+/// The gradient of the mean loss of a minibatch, penalties included, in [`Memory::gradients`], in the layout of the parameters. The
+/// parameters stay as they are, but for the moving statistics.
+///
+/// # Panics
+/// As [`train_step`].
+#[track_caller]
+pub fn gradients(context: &Context<'_>, noise: &Noise, batch: &Batch<'_>, memory: &mut Memory<'_>) -> Report {
+    check_gradients(context.plan, memory);
+    let mut pass = phase_a(context, noise, batch, memory.parameters, memory.workspace);
+    let report = pass.report();
+    phase_b(&mut pass, f32::INFINITY).store(memory.parameters, memory.gradients);
+    report
 }
 
-/// Where a kernel's gradient and its update meet.
-trait Meeting {
-    /// `parameters = rule(x^T dz, parameters)` for `rows` columns of `x` from `first` on.
-    fn update<R: MapOp<1, N> + Copy + Sync, const N: usize>(
-        isa: Isa,
-        x: (RowBlocks<'_>, usize, usize),
-        dz: RowBlocks<'_>,
-        rule: R,
-        parameters: [&mut [f32]; N],
-        leading_dimension: usize,
-    );
-}
-
-/// In registers: fastest, at the price of a copy of every tile for the optimizer. For those that most people use.
-struct InRegisters;
-
-impl Meeting for InRegisters {
-    fn update<R: MapOp<1, N> + Copy + Sync, const N: usize>(
-        isa: Isa,
-        (x, first, rows): (RowBlocks<'_>, usize, usize),
-        dz: RowBlocks<'_>,
-        rule: R,
-        parameters: [&mut [f32]; N],
-        leading_dimension: usize,
-    ) {
-        gemm_transposed(isa, x, (first, rows), dz, &mut Updated { rule, parameters, leading_dimension });
+/// One step of an optimizer with the gradients in [`Memory::gradients`].
+///
+/// # Panics
+/// If a buffer is too short.
+#[track_caller]
+pub fn update(context: &Context<'_>, step: &Step, memory: &mut Memory<'_>) {
+    let (isa, plan) = (context.isa, context.plan);
+    check_state(plan, step, memory);
+    check_gradients(plan, memory);
+    let gradients = &mut *memory.gradients;
+    if let Clipping::Value(limit) = step.clipping {
+        // NaN stays, as in the step that clips in registers.
+        let clip = |g: &mut f32| {
+            *g = if *g < -limit {
+                -limit
+            } else if *g > limit {
+                limit
+            } else {
+                *g
+            }
+        };
+        let tensors = plan.layers().iter().flat_map(Layer::tensors).filter(|tensor| tensor.trainable);
+        tensors.for_each(|tensor| gradients[tensor.region.range()].iter_mut().for_each(clip));
     }
-}
-
-/// In a buffer of one row of a tile: all optimizers share one copy of the tiles.
-struct ByRows;
-
-impl Meeting for ByRows {
-    fn update<R: MapOp<1, N> + Copy + Sync, const N: usize>(
-        isa: Isa,
-        (x, first, rows): (RowBlocks<'_>, usize, usize),
-        dz: RowBlocks<'_>,
-        rule: R,
-        parameters: [&mut [f32]; N],
-        leading_dimension: usize,
-    ) {
-        let mut rest = parameters.into_iter();
-        let parameters = core::array::from_fn(|_| rest.next().unwrap_or_default());
-        gemm_transposed(isa, x, (first, rows), dz, &mut UpdatedByRow { isa, rule: &ByRow(rule), parameters, leading_dimension });
-    }
-}
-
-/// Phase B: each part its rows of the weights.
-struct Update<'a> {
-    isa: Isa,
-    plan: &'a Plan<'a>,
-    executor: &'a dyn Executor,
-    inputs: &'a Inputs<'a>,
-    blocks: BlockRef<'a, 'a>,
-}
-
-impl Update<'_> {
-    /// `parameters` are the weights and the optimizer's numbers, all in the layout of the plan.
-    fn run<M: Meeting, R: MapOp<1, N> + Copy + Sync, const N: usize>(&self, rule: R, mut parameters: [&mut [f32]; N]) {
-        for (i, layer) in self.plan.layers().iter().enumerate() {
-            self.run_layer::<M, R, N>(
-                rule,
-                i,
-                layer,
-                parameters.each_mut().map(|buffer| &mut buffer[layer.kernel.offset..layer.bias.end()]),
-            );
+    let gradients = &*gradients;
+    let square = |tensor: &Tensor| sum_of_squares(isa, tensor.region.of(gradients));
+    let global = match step.clipping {
+        Clipping::GlobalNorm(limit) => {
+            let tensors = plan.layers().iter().flat_map(Layer::tensors).filter(|tensor| tensor.trainable);
+            let squares = reduce::sum(tensors.map(|tensor| square(&tensor)));
+            factor_by_global_norm(libm::sqrtf(squares), limit)
         }
-    }
+        _ => 1.0,
+    };
+    let factor = |tensor: &Tensor| match step.clipping {
+        Clipping::Norm(limit) => factor_by_norm(libm::sqrtf(square(tensor)), limit),
+        _ => global,
+    };
+    let parameters = &mut memory.parameters[..plan.parameters_len()];
+    update_stored(context, &step.optimizer, factor, gradients, (parameters, memory.state));
+}
 
-    fn run_layer<M: Meeting, R: MapOp<1, N> + Copy + Sync, const N: usize>(
-        &self,
-        rule: R,
-        i: usize,
-        layer: &Layer,
-        parameters: [&mut [f32]; N],
-    ) {
-        let Self { isa, plan, blocks, .. } = self;
-        let x = if i == 0 { self.input() } else { blocks.output(i - 1) };
-        let dz = blocks.gradient(i);
-        let leading_dimension = layer.kernel.leading_dimension;
-        let rows_per_part = layer.in_dim.div_ceil(plan.parts());
-        let columns_per_part = round_up_to_lanes(layer.out_dim.div_ceil(plan.parts()));
-        let shares = parameters.map(|buffer| {
-            let (kernel, bias) = buffer.split_at_mut(layer.kernel.len());
-            let bias = &mut bias[..layer.out_dim];
-            (Shares::new(kernel, rows_per_part * leading_dimension), Shares::new(bias, columns_per_part))
-        });
-        self.executor.run(&|part| {
-            let first = part * rows_per_part;
-            let kernels = shares.each_ref().map(|(kernel, _)| kernel.take(part));
-            if first < layer.in_dim {
-                let rows = rows_per_part.min(layer.in_dim - first);
-                M::update(*isa, (x, first, rows), dz, rule, kernels, leading_dimension);
-            }
-            let first = part * columns_per_part;
-            if first < layer.out_dim {
-                column_sums_into(*isa, dz, first, rule, shares.each_ref().map(|(_, bias)| bias.take(part)));
-            }
-        });
-    }
+/// Each part its rows: forward, losses, backward.
+#[track_caller]
+fn phase_a<'a>(
+    context: &Context<'a>,
+    noise: &Noise,
+    batch: &'a Batch<'a>,
+    parameters: &mut [f32],
+    workspace: &'a mut [f32],
+) -> Pass<'a> {
+    let plan = context.plan;
+    let lengths = [("parameters", plan.parameters_len(), parameters.len()), ("workspace", plan.workspace_len(), workspace.len())];
+    check(context, Purpose::Training, batch.inputs, &lengths);
+    batch.check(plan);
+    let mut pass = Pass::new(context, Some(*noise), batch.inputs, workspace);
+    let truth = Truth { targets: batch.targets, weights: batch.weights, scale: 1.0 / pass.rows as f32 };
+    pass.train(parameters, &truth);
+    pass
+}
 
-    /// The input of the first layer: where it lies, cut as the parts' blocks are, or as the parts have gathered it.
-    fn input(&self) -> RowBlocks<'_> {
-        match *self.inputs {
-            Inputs::Rows(x) => {
-                let per_part = self.plan.rows_per_part(x.rows());
-                let shape = (x.rows(), x.columns(), x.leading_dimension());
-                RowBlocks::new(x.data(), shape, per_part, per_part * x.leading_dimension())
-            }
-            Inputs::Gathered { .. } | Inputs::Bytes { .. } => self.blocks.input(),
-        }
-    }
+/// Each part its share of the parameters.
+fn phase_b<'b>(pass: &'b mut Pass<'_>, limit: f32) -> Gradients<'b> {
+    let Pass { context, inputs, rows, blocks, statistics, .. } = pass;
+    Gradients { context: *context, inputs, blocks: BlockRef { plan: context.plan, blocks, rows: *rows }, statistics, limit }
+}
+
+#[track_caller]
+fn check_state(plan: &Plan<'_>, step: &Step, memory: &Memory<'_>) {
+    let (expected, found) = (plan.state_len(step.optimizer.numbers_per_parameter()), memory.state.len());
+    assert!(found >= expected, "optimizer state: at least {expected} elements expected, found {found}");
+    let (expected, found) = (plan.parameters_len(), memory.parameters.len());
+    assert!(found >= expected, "parameters: at least {expected} elements expected, found {found}");
+}
+
+#[track_caller]
+fn check_gradients(plan: &Plan<'_>, memory: &Memory<'_>) {
+    let (expected, found) = (plan.parameters_len(), memory.gradients.len());
+    assert!(found >= expected, "gradients: at least {expected} elements expected, found {found}");
 }

@@ -495,6 +495,38 @@ pub fn prelu_backward(isa: Isa, alpha: &[f32], z: &[f32], dy: &[f32], dz: &mut [
     slice::map(isa, Op, [alpha, z, dy], [dz]);
 }
 
+/// [`prelu_forward`] in place.
+///
+/// # Panics
+/// If the slices differ in length.
+#[track_caller]
+pub fn prelu_forward_in_place(isa: Isa, alpha: &[f32], x: &mut [f32]) {
+    struct Op;
+    impl MapOp<1, 1> for Op {
+        #[inline(always)]
+        fn map<S: Simd>(&self, simd: S, [alpha]: [S::F32; 1], [z]: [S::F32; 1]) -> [S::F32; 1] {
+            [prelu(simd, alpha, z, z)]
+        }
+    }
+    slice::map(isa, Op, [alpha], [x]);
+}
+
+/// [`prelu_backward`] and [`prelu_alpha_terms`] in one pass: `dz` takes the place of `dy`, and the terms that of `z`.
+///
+/// # Panics
+/// If the slices differ in length.
+#[track_caller]
+pub fn prelu_backward_in_place(isa: Isa, alpha: &[f32], z: &mut [f32], dy: &mut [f32]) {
+    struct Op;
+    impl MapOp<1, 2> for Op {
+        #[inline(always)]
+        fn map<S: Simd>(&self, simd: S, [alpha]: [S::F32; 1], [z, dy]: [S::F32; 2]) -> [S::F32; 2] {
+            [prelu_alpha_term(simd, z, dy), prelu(simd, alpha, z, dy)]
+        }
+    }
+    slice::map(isa, Op, [alpha], [z, dy]);
+}
+
 /// PReLU of one row, backward to its parameters: `terms[j] = z[j] > 0 ? 0 : z[j] dy[j]`. The gradient of `alpha` is the sum of these
 /// over the rows of the batch.
 ///

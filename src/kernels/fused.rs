@@ -12,7 +12,7 @@
 //! mask is that of ReLU and dropout together, in the format of [`dropout`](super::dropout).
 
 use super::dropout::{Dropout, check_mask};
-use super::gemm::Epilogue;
+use super::gemm::{Epilogue, check_bias, load_bias};
 use super::matrix::{MatMut, MatRef};
 use super::norm::{GradientSums, Normalization, Shards, Terms, Totals, check_len, check_shape};
 use super::reduce::MICRO_SHARD;
@@ -30,7 +30,7 @@ fn relu_dropout<S: Simd>(simd: S, x: S::F32, keep: u16, dropout: Dropout) -> (S:
 
 /// Epilogue of a product: `C = dropout(relu(bias + A B))`, and the mask of the elements that were kept.
 pub struct BiasedReluDropout<'a> {
-    /// The bias, `[n]`.
+    /// The bias, `[n]`; empty for none.
     pub bias: &'a [f32],
     /// The dropout.
     pub dropout: Dropout,
@@ -45,22 +45,18 @@ pub struct BiasedReluDropout<'a> {
 impl Epilogue for BiasedReluDropout<'_> {
     #[track_caller]
     fn check(&self, m: usize, n: usize) {
-        check_len("bias", n, self.bias.len());
+        check_bias(n, self.bias);
         check_shape("C", (m, n), (self.c.rows(), self.c.columns()));
         check_mask(m, n, self.mask);
     }
     #[inline(always)]
     fn begin<S: Simd, const V: usize>(&self, simd: S, _: usize, column: usize, width: usize) -> [S::F32; V] {
-        let mut vectors = [simd.zero(); V];
-        for (vector, chunk) in vectors.iter_mut().zip(self.bias[column..column + width].chunks(LANES)) {
-            *vector = simd.load_first(chunk);
-        }
-        vectors
+        load_bias(simd, self.bias, column, width)
     }
     #[inline(always)]
     fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, values: [S::F32; V]) {
         let first = column / LANES;
-        let mask = &mut self.mask[row * self.bias.len().div_ceil(LANES) + first..][..V];
+        let mask = &mut self.mask[row * self.c.columns().div_ceil(LANES) + first..][..V];
         let chunks = self.c.row_mut(row)[column..column + width].chunks_mut(LANES);
         let mut keep = [0; 4];
         for (j, ((chunk, word), value)) in chunks.zip(mask).zip(values).enumerate() {
@@ -328,7 +324,7 @@ mod tests {
                     let mut unfused_sums = sums.clone();
                     let outputs = sums.each_mut().map(Vec::as_mut_slice);
                     batch_norm_relu_dropout_gradient_sums(isa, dy, x, normalization, masked, outputs);
-                    gradient_sums(isa, dz.into(), x.into(), normalization, unfused_sums.each_mut().map(Vec::as_mut_slice));
+                    gradient_sums(isa, dz.into(), x.into(), normalization, 0, unfused_sums.each_mut().map(Vec::as_mut_slice));
                     assert_same_bits(context, &sums.concat(), &unfused_sums.concat());
                     let shards = rows.div_ceil(MICRO_SHARD);
                     let mut buffers: [Vec<f32>; 2] = [vec![f32::NAN; shards * n], vec![f32::NAN; shards * n]];

@@ -30,7 +30,8 @@
 //! | [`clipping::sum_of_squares`], [`clipping::factor_by_norm`], [`clipping::factor_by_global_norm`] | what a gradient is scaled with | `[m, n]` | | returns |
 //! | [`rng::uniform`] | Philox4x32-10 by seed, step, layer, row and column | `[m, n]` | no | replaces |
 //! | [`gather::gather`], [`gather::gather_bytes`] | `y[i] = x[order[i]]`, scaled | `[any, n] -> [m, n]` | no | replaces |
-//! | [`transpose::transpose`], [`transpose::transpose_masked`] | `y = x^T`, masked | `[m, n] -> [n, m]` | no | replaces |
+//! | [`merge::copy`], [`merge::add`] | `y = x`, `y = y + x` | `[m, n]` | `add` | replaces, adds |
+//! | [`transpose::transpose`], [`transpose::transpose_masked`], [`transpose::transpose_added`] | `y = x^T`, masked, added | `[m, n] -> [n, m]` | no | replaces, adds |
 //!
 //! # Names
 //!
@@ -56,6 +57,7 @@ pub mod gemm;
 pub mod loss;
 pub mod math;
 mod matrix;
+pub mod merge;
 pub mod norm;
 pub mod optimizers;
 pub mod reduce;

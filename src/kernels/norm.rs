@@ -393,10 +393,10 @@ impl SimdOp for Forward<'_> {
     }
 }
 
-/// The gradients by gamma and beta, for all columns: `dgamma = sum of dy x'`, `dbeta = sum of dy`.
+/// The gradients by gamma and beta of the columns `first..first + n`: `dgamma = sum of dy x'`, `dbeta = sum of dy`.
 ///
 /// # Shapes
-/// `dy: [rows, n]`, `x: [rows, n]`, `dgamma: [n]`, `dbeta: [n]`.
+/// `dy: [rows, >= first + n]`, `x` and what it is normalized with the same, `dgamma: [n]`, `dbeta: [n]`.
 ///
 /// # Panics
 /// If the shapes do not fit each other.
@@ -406,13 +406,14 @@ pub fn gradient_sums(
     dy: RowBlocks<'_>,
     x: RowBlocks<'_>,
     normalization: Normalization<'_>,
+    first: usize,
     [dgamma, dbeta]: [&mut [f32]; 2],
 ) {
     normalization.check(x.columns());
     check_shape("dy", (x.rows(), x.columns()), (dy.rows(), dy.columns()));
-    check_len("dgamma", x.columns(), dgamma.len());
-    check_len("dbeta", x.columns(), dbeta.len());
-    isa.run(Totals { terms: Gradients { dy, x, normalization }, first: 0, outputs: [dgamma, dbeta] });
+    check_len("dbeta", dgamma.len(), dbeta.len());
+    assert!(first + dgamma.len() <= x.columns(), "columns up to {} expected, found {}", x.columns(), first + dgamma.len());
+    isa.run(Totals { terms: Gradients { dy, x, normalization }, first, outputs: [dgamma, dbeta] });
 }
 
 /// The shards of [`gradient_sums`], for the rows of one thread.
@@ -690,7 +691,7 @@ mod tests {
                 reference::batch_norm_forward(isa, x, &normalization, MatMut::new(&mut expected_y, rows, n, ld));
                 assert_same_bits(context, &y, &expected_y);
 
-                gradient_sums(isa, dy.into(), x.into(), normalization, found.each_mut().map(Vec::as_mut_slice));
+                gradient_sums(isa, dy.into(), x.into(), normalization, 0, found.each_mut().map(Vec::as_mut_slice));
                 reference::gradient_sums(isa, dy, x, &normalization, expected.each_mut().map(Vec::as_mut_slice));
                 assert_same_bits(context, &found.concat(), &expected.concat());
 
@@ -748,7 +749,7 @@ mod tests {
             let (mut mean, mut variance) = (vec![0.0; n], vec![0.0; n]);
             statistics(isa, x.into(), 0, &mut mean, &mut variance);
             let (mut dgamma, mut dbeta) = (vec![0.0; n], vec![0.0; n]);
-            gradient_sums(isa, dy.into(), x.into(), normalization, [&mut dgamma, &mut dbeta]);
+            gradient_sums(isa, dy.into(), x.into(), normalization, 0, [&mut dgamma, &mut dbeta]);
             for first in 0..n {
                 let (mut part, mut part_variance) = (mean.clone(), variance.clone());
                 part[first..].fill(0.0);
@@ -829,7 +830,7 @@ mod tests {
             let normalization = Normalization { mean: &mean, inverse_deviation: &inverse, gamma: &gamma, beta: &beta };
             let (mut dgamma, mut dbeta) = (vec![0.0; n], vec![0.0; n]);
             let dy = MatRef::new(&weights, rows, n, n);
-            gradient_sums(isa, dy.into(), matrix.into(), normalization, [&mut dgamma, &mut dbeta]);
+            gradient_sums(isa, dy.into(), matrix.into(), normalization, 0, [&mut dgamma, &mut dbeta]);
             let mut dx = weights.clone();
             let sums = GradientSums { dgamma: &dgamma, dbeta: &dbeta, rows };
             batch_norm_backward(isa, matrix, normalization, sums, MatMut::new(&mut dx, rows, n, n));

@@ -360,12 +360,36 @@ pub struct Regularized<R> {
 impl<R: MapOp<1, N>, const N: usize> MapOp<1, N> for Regularized<R> {
     #[inline(always)]
     fn map<S: Simd>(&self, simd: S, [g]: [S::F32; 1], parameters: [S::F32; N]) -> [S::F32; N] {
-        let (w, zero) = (parameters[0], simd.zero());
-        let negative = simd.select(simd.lt(w, zero), simd.splat(-self.l1), zero);
-        let signed = simd.select(simd.lt(zero, w), simd.splat(self.l1), negative);
-        let g = simd.add(simd.mul_add(simd.splat(2.0 * self.l2), w, g), signed);
+        let g = penalized(simd, self.l1, self.l2, parameters[0], g);
         self.rule.map(simd, [g], parameters)
     }
+}
+
+/// `g = g + l1 sign(w) + 2 l2 w`: the gradient of the penalty of [`Regularized`], with the same bits.
+///
+/// # Panics
+/// If the lengths differ.
+#[track_caller]
+pub fn add_penalty(isa: Isa, l1: f32, l2: f32, w: &[f32], g: &mut [f32]) {
+    struct Penalty {
+        l1: f32,
+        l2: f32,
+    }
+    impl MapOp<1, 1> for Penalty {
+        #[inline(always)]
+        fn map<S: Simd>(&self, simd: S, [w]: [S::F32; 1], [g]: [S::F32; 1]) -> [S::F32; 1] {
+            [penalized(simd, self.l1, self.l2, w, g)]
+        }
+    }
+    slice::map(isa, Penalty { l1, l2 }, [w], [g]);
+}
+
+#[inline(always)]
+fn penalized<S: Simd>(simd: S, l1: f32, l2: f32, w: S::F32, g: S::F32) -> S::F32 {
+    let zero = simd.zero();
+    let negative = simd.select(simd.lt(w, zero), simd.splat(-l1), zero);
+    let signed = simd.select(simd.lt(zero, w), simd.splat(l1), negative);
+    simd.add(simd.mul_add(simd.splat(2.0 * l2), w, g), signed)
 }
 
 /// A rule whose gradient is multiplied by a factor: clipping by norm, gradient accumulation.
@@ -438,10 +462,16 @@ pub fn update<const N: usize>(isa: Isa, rule: impl MapOp<1, N>, g: &[f32], param
 /// The most numbers that an optimizer has for each parameter, the parameter itself included.
 pub const MAX_PARAMETERS: usize = 4;
 
-/// An optimizer that is called by reference, for a row of parameters at a time; made by [`ByRow`].
+/// An optimizer that is called by reference, for a row of parameters at a time, so that nothing is compiled anew for each optimizer.
 pub trait RowRule: Sync {
     /// [`update`] of a row. Slices beyond the numbers that the optimizer has are not looked at.
     fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]);
+}
+
+impl<R: RowRule + ?Sized> RowRule for &R {
+    fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]) {
+        (**self).update_row(isa, g, parameters);
+    }
 }
 
 /// Makes a [`RowRule`] of an optimizer with `N` numbers for each parameter, the parameter itself included.
@@ -450,8 +480,81 @@ pub struct ByRow<R, const N: usize>(pub R);
 
 impl<R: MapOp<1, N> + Copy + Sync, const N: usize> RowRule for ByRow<R, N> {
     fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]) {
-        let mut rest = parameters.into_iter();
-        update(isa, self.0, g, core::array::from_fn(|_| rest.next().unwrap_or_default()));
+        update(isa, self.0, g, first(parameters));
+    }
+}
+
+/// The first `N` slices: the parameters and what an optimizer keeps of them.
+pub fn first<const N: usize>(parameters: [&mut [f32]; MAX_PARAMETERS]) -> [&mut [f32]; N] {
+    let mut rest = parameters.into_iter();
+    core::array::from_fn(|_| rest.next().unwrap_or_default())
+}
+
+impl RowRule for Optimizer {
+    fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]) {
+        match *self {
+            Self::Sgd(rule) => ByRow(rule).update_row(isa, g, parameters),
+            Self::Momentum(rule) => ByRow(rule).update_row(isa, g, parameters),
+            Self::RmsProp(rule) => ByRow(rule).update_row(isa, g, parameters),
+            Self::RmsPropMomentum(rule) => ByRow(rule).update_row(isa, g, parameters),
+            Self::CenteredRmsProp(rule) => ByRow(rule).update_row(isa, g, parameters),
+            Self::Adam(rule) => ByRow(rule).update_row(isa, g, parameters),
+            Self::AmsGrad(rule) => ByRow(rule).update_row(isa, g, parameters),
+            Self::AdamW(rule) => ByRow(rule).update_row(isa, g, parameters),
+            Self::Nadam(rule) => ByRow(rule).update_row(isa, g, parameters),
+        }
+    }
+}
+
+/// An optimizer whose gradient is that of a penalty, too, and then clipped and multiplied by a factor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adjusted {
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// The factor of the sum of absolute weights in the loss.
+    pub l1: f32,
+    /// The factor of the sum of squared weights in the loss, without a half.
+    pub l2: f32,
+    /// The largest magnitude that an element of the gradient keeps.
+    pub limit: f32,
+    /// What the clipped gradient is multiplied by.
+    pub factor: f32,
+}
+
+impl Adjusted {
+    /// No penalty, no limit, factor 1.
+    pub fn new(optimizer: Optimizer) -> Self {
+        Self { optimizer, l1: 0.0, l2: 0.0, limit: f32::INFINITY, factor: 1.0 }
+    }
+
+    fn update_row_with<R: MapOp<1, N> + Copy + Sync, const N: usize>(
+        &self,
+        rule: R,
+        isa: Isa,
+        g: &[f32],
+        parameters: [&mut [f32]; MAX_PARAMETERS],
+    ) {
+        let Self { l1, l2, limit, factor, .. } = *self;
+        ByRow(Regularized { l1, l2, rule: ClippedByValue { limit, rule: Rescaled { factor, rule } } }).update_row(isa, g, parameters);
+    }
+}
+
+impl RowRule for Adjusted {
+    fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]) {
+        if *self == Self::new(self.optimizer) {
+            return self.optimizer.update_row(isa, g, parameters);
+        }
+        match self.optimizer {
+            Optimizer::Sgd(rule) => self.update_row_with(rule, isa, g, parameters),
+            Optimizer::Momentum(rule) => self.update_row_with(rule, isa, g, parameters),
+            Optimizer::RmsProp(rule) => self.update_row_with(rule, isa, g, parameters),
+            Optimizer::RmsPropMomentum(rule) => self.update_row_with(rule, isa, g, parameters),
+            Optimizer::CenteredRmsProp(rule) => self.update_row_with(rule, isa, g, parameters),
+            Optimizer::Adam(rule) => self.update_row_with(rule, isa, g, parameters),
+            Optimizer::AmsGrad(rule) => self.update_row_with(rule, isa, g, parameters),
+            Optimizer::AdamW(rule) => self.update_row_with(rule, isa, g, parameters),
+            Optimizer::Nadam(rule) => self.update_row_with(rule, isa, g, parameters),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! | kernel | formula | in place | reads and writes |
 //! |---|---|---|---|
 //! | [`transpose`] | `y = x^T` | no | each element once |
+//! | [`transpose_added`] | `y = y + x^T` | yes | each element of `x` once |
 //! | [`transpose_masked`] | `y = mask ? x^T : 0` | no | each element once |
 //!
 //! In blocks of sixteen by sixteen, which are turned in registers.
@@ -20,7 +21,20 @@ use crate::simd::{Isa, LANES, Simd, SimdOp};
 #[track_caller]
 pub fn transpose(isa: Isa, x: MatRef<'_>, y: MatMut<'_>) {
     check(&x, &y);
-    isa.run(Transpose { x, y, mask: None });
+    isa.run(Transpose { x, y, then: Then::Store });
+}
+
+/// `y = y + x^T`.
+///
+/// # Shapes
+/// `x: [m, n]`, `y: [n, m]`.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn transpose_added(isa: Isa, x: MatRef<'_>, y: MatMut<'_>) {
+    check(&x, &y);
+    isa.run(Transpose { x, y, then: Then::Add });
 }
 
 /// `y = x^T` where the mask is set, else 0, whatever `x` is there.
@@ -38,7 +52,7 @@ pub fn transpose_masked(isa: Isa, x: MatRef<'_>, mask: &[u16], y: MatMut<'_>) {
     check(&x, &y);
     let words = y.rows() * y.columns().div_ceil(LANES);
     assert!(mask.len() == words, "a mask of {words} words expected, found {}", mask.len());
-    isa.run(Transpose { x, y, mask: Some(mask) });
+    isa.run(Transpose { x, y, then: Then::Mask(mask) });
 }
 
 #[track_caller]
@@ -53,10 +67,18 @@ fn check(x: &MatRef<'_>, y: &MatMut<'_>) {
     );
 }
 
+/// What becomes of a column that has been turned into a row.
+#[derive(Clone, Copy)]
+enum Then<'a> {
+    Store,
+    Add,
+    Mask(&'a [u16]),
+}
+
 struct Transpose<'a> {
     x: MatRef<'a>,
     y: MatMut<'a>,
-    mask: Option<&'a [u16]>,
+    then: Then<'a>,
 }
 
 impl SimdOp for Transpose<'_> {
@@ -74,12 +96,17 @@ impl SimdOp for Transpose<'_> {
                     *row = simd.load_first(&self.x.row(i + k)[j..j + columns]);
                 }
                 let block = simd.transpose(block);
-                for (k, mut column) in block.into_iter().enumerate().take(columns) {
-                    if let Some(mask) = self.mask {
-                        let kept = simd.mask_from_bits(mask[(j + k) * words + i / LANES]);
-                        column = simd.select(kept, column, simd.zero());
-                    }
-                    simd.store_first(column, &mut self.y.row_mut(j + k)[i..i + rows]);
+                for (k, column) in block.into_iter().enumerate().take(columns) {
+                    let y = &mut self.y.row_mut(j + k)[i..i + rows];
+                    let column = match self.then {
+                        Then::Store => column,
+                        Then::Add => simd.add(simd.load_first(y), column),
+                        Then::Mask(mask) => {
+                            let kept = simd.mask_from_bits(mask[(j + k) * words + i / LANES]);
+                            simd.select(kept, column, simd.zero())
+                        }
+                    };
+                    simd.store_first(column, y);
                 }
             }
         }

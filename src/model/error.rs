@@ -1,8 +1,11 @@
 //! [`ModelError`].
 
+use super::callbacks::CallbackError;
 use super::initializers::InitializerError;
+use super::schedules::ScheduleError;
 use crate::data::DataError;
 use crate::error::{IsaError, PlanError};
+use crate::plan::Loss;
 use std::fmt;
 
 /// What is wrong with a model, its settings or what it was given.
@@ -10,7 +13,45 @@ use std::fmt;
 #[non_exhaustive]
 pub enum ModelError {
     /// The layers do not fit together.
-    Plan(PlanError),
+    Plan {
+        /// What is wrong.
+        source: PlanError,
+        /// The name of the layer that is at fault, if it is one.
+        layer: Option<String>,
+    },
+    /// Two inputs or layers have the same name.
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// An input or a layer whose values go nowhere.
+    Unused {
+        /// Its name.
+        name: String,
+    },
+    /// A layer takes something that is not in this network.
+    UnknownNode {
+        /// The layer.
+        layer: String,
+    },
+    /// A layer takes too many or too few values.
+    InputCount {
+        /// The layer.
+        layer: String,
+        /// How many it should take.
+        expected: &'static str,
+        /// How many it takes.
+        found: usize,
+    },
+    /// A layer takes values of different shapes.
+    ShapeMismatch {
+        /// The layer.
+        layer: String,
+        /// The shape of its first value.
+        expected: Vec<usize>,
+        /// The shape that differs.
+        found: Vec<usize>,
+    },
     /// The instruction set cannot be used.
     Isa(IsaError),
     /// An initializer's parameters make no sense.
@@ -47,6 +88,56 @@ pub enum ModelError {
         /// The length of the rows.
         found: usize,
     },
+    /// A model has another number of inputs or outputs.
+    Count {
+        /// Of what.
+        what: &'static str,
+        /// How many the model has.
+        expected: usize,
+        /// How many were given.
+        found: usize,
+    },
+    /// A name that is not among the outputs.
+    UnknownOutput {
+        /// The name.
+        name: String,
+        /// The names of the outputs.
+        outputs: Vec<String>,
+    },
+    /// Several things that belong to the same rows have different numbers of rows.
+    RowCount {
+        /// The number of rows of the first.
+        expected: usize,
+        /// The number of rows of another.
+        found: usize,
+    },
+    /// A loss takes another kind of targets.
+    TargetKind {
+        /// The loss.
+        loss: Loss,
+        /// What it takes.
+        expected: &'static str,
+    },
+    /// Targets have another length than the output.
+    TargetLength {
+        /// The number of outputs.
+        expected: usize,
+        /// The length of a row of targets.
+        found: usize,
+    },
+    /// Room for another number of outputs than there are.
+    PredictionCount {
+        /// The number of rows times that of outputs.
+        expected: usize,
+        /// The elements there is room for.
+        found: usize,
+    },
+    /// A schedule is at fault.
+    Schedule(ScheduleError),
+    /// A log could not be written.
+    Log(std::io::Error),
+    /// A callback is at fault.
+    Callback(CallbackError),
     /// There are not as many labels as rows.
     LabelCount {
         /// The number of rows.
@@ -92,7 +183,15 @@ impl ModelError {
 impl fmt::Display for ModelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Plan(source) => source.fmt(f),
+            Self::Plan { source, layer: None } => source.fmt(f),
+            Self::Plan { source, layer: Some(layer) } => write!(f, "{source} (`{layer}`)"),
+            Self::DuplicateName { name } => write!(f, "a name of its own for every layer expected, found two named `{name}`"),
+            Self::Unused { name } => write!(f, "`{name}`: a layer or an output that takes its values expected, found none"),
+            Self::UnknownNode { layer } => write!(f, "layer `{layer}`: values of the same network expected, found one of another"),
+            Self::InputCount { layer, expected, found } => write!(f, "layer `{layer}`: {expected} inputs expected, found {found}"),
+            Self::ShapeMismatch { layer, expected, found } => {
+                write!(f, "layer `{layer}`: values of shape {expected:?} expected, found {found:?}")
+            }
             Self::Isa(source) => source.fmt(f),
             Self::Data(source) => source.fmt(f),
             Self::Initializer { layer, source } => write!(f, "layer `{layer}`: {source}"),
@@ -102,6 +201,15 @@ impl fmt::Display for ModelError {
                 write!(f, "layer `{layer}`: rows expected, found inputs of shape {found:?}; put Flatten before it")
             }
             Self::InputLength { expected, found } => write!(f, "rows of {expected} inputs expected, found {found}"),
+            Self::Count { what, expected, found } => write!(f, "{what}: {expected} expected, found {found}"),
+            Self::UnknownOutput { name, outputs } => write!(f, "an output among {outputs:?} expected, found `{name}`"),
+            Self::RowCount { expected, found } => write!(f, "{expected} rows expected, found {found}"),
+            Self::TargetKind { loss, expected } => write!(f, "{expected} as targets of {loss:?} expected, found the other kind"),
+            Self::TargetLength { expected, found } => write!(f, "targets of {expected} columns expected, found {found}"),
+            Self::PredictionCount { expected, found } => write!(f, "room for {expected} outputs expected, found {found}"),
+            Self::Schedule(source) => source.fmt(f),
+            Self::Log(source) => write!(f, "the log could not be written: {source}"),
+            Self::Callback(source) => source.fmt(f),
             Self::LabelCount { expected, found } => write!(f, "labels of {expected} rows expected, found {found}"),
             Self::Label { row, classes, found } => write!(f, "row {row}: a label below {classes} expected, found {found}"),
             Self::NoRows => f.write_str("at least 1 row expected, found 0"),
@@ -116,9 +224,12 @@ impl fmt::Display for ModelError {
 impl std::error::Error for ModelError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Plan(source) => Some(source),
+            Self::Plan { source, .. } => Some(source),
             Self::Isa(source) => Some(source),
             Self::Data(source) => Some(source),
+            Self::Schedule(source) => Some(source),
+            Self::Log(source) => Some(source),
+            Self::Callback(source) => Some(source),
             Self::Initializer { source, .. } => Some(source),
             Self::Threads(source) => Some(source),
             _ => None,
@@ -128,7 +239,7 @@ impl std::error::Error for ModelError {
 
 impl From<PlanError> for ModelError {
     fn from(source: PlanError) -> Self {
-        Self::Plan(source)
+        Self::Plan { source, layer: None }
     }
 }
 
@@ -141,5 +252,17 @@ impl From<IsaError> for ModelError {
 impl From<DataError> for ModelError {
     fn from(source: DataError) -> Self {
         Self::Data(source)
+    }
+}
+
+impl From<CallbackError> for ModelError {
+    fn from(source: CallbackError) -> Self {
+        Self::Callback(source)
+    }
+}
+
+impl From<ScheduleError> for ModelError {
+    fn from(source: ScheduleError) -> Self {
+        Self::Schedule(source)
     }
 }

@@ -2,17 +2,31 @@
 
 use super::error::ModelError;
 use crate::data::Dataset;
-use crate::exec::Inputs;
+use crate::exec::{Inputs, Targets};
 use crate::kernels::MatRef;
 use crate::kernels::gather::Scaling;
+use crate::plan::{MAX_INPUTS, MAX_OUTPUTS, Network};
 use std::borrow::Cow;
 
-/// Rows, with or without labels: bytes that are scaled on their way into a minibatch, or floats as they are.
-#[derive(Clone, Debug)]
+/// Rows for each input of a model, and for each output what they are compared with: bytes that are scaled on their way into a minibatch, or floats
+/// as they are; labels or rows of numbers.
+///
+/// ```
+/// use selvedge::kernels::MatRef;
+/// use selvedge::model::Examples;
+///
+/// let (wide, deep, prices) = ([0.0; 5 * 3], [0.0; 6 * 3], [1.0, 2.0, 3.0]);
+/// let examples = Examples::new()
+///     .input(MatRef::new(&wide, 3, 5, 5))
+///     .input(MatRef::new(&deep, 3, 6, 6))
+///     .targets(MatRef::new(&prices, 3, 1, 1));
+/// assert_eq!(examples.len(), 3);
+/// ```
+#[derive(Clone, Debug, Default)]
 pub struct Examples<'a> {
-    rows: Rows<'a>,
-    /// Empty if there are none.
-    labels: Cow<'a, [u32]>,
+    inputs: Vec<Rows<'a>>,
+    targets: Vec<Truth<'a>>,
+    weights: Option<Cow<'a, [f32]>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +35,64 @@ enum Rows<'a> {
     Floats(MatRef<'a>),
 }
 
+#[derive(Clone, Debug)]
+enum Truth<'a> {
+    Labels(Cow<'a, [u32]>),
+    Rows(MatRef<'a>),
+}
+
+impl Rows<'_> {
+    fn len(&self) -> usize {
+        match *self {
+            Self::Bytes { pixels, row_len, .. } => pixels.len() / row_len.max(1),
+            Self::Floats(rows) => rows.rows(),
+        }
+    }
+
+    fn columns(&self) -> usize {
+        match *self {
+            Self::Bytes { row_len, .. } => row_len,
+            Self::Floats(rows) => rows.columns(),
+        }
+    }
+}
+
 impl<'a> Examples<'a> {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Rows of floats for the next input.
+    pub fn input(mut self, rows: MatRef<'a>) -> Self {
+        self.inputs.push(Rows::Floats(rows));
+        self
+    }
+
+    /// Rows of bytes for the next input, each of `row_len` bytes, which become numbers from 0 to 1 unless [`Examples::scaling`] says otherwise.
+    pub fn bytes(mut self, pixels: &'a [u8], row_len: usize) -> Self {
+        self.inputs.push(Rows::Bytes { pixels, row_len, scaling: Scaling::UNIT });
+        self
+    }
+
+    /// The class of each row, for the next output.
+    pub fn labels(mut self, labels: &'a [u32]) -> Self {
+        self.targets.push(Truth::Labels(Cow::Borrowed(labels)));
+        self
+    }
+
+    /// Rows of numbers for the next output: what a regression is to give, or probabilities of classes.
+    pub fn targets(mut self, rows: MatRef<'a>) -> Self {
+        self.targets.push(Truth::Rows(rows));
+        self
+    }
+
+    /// What each row counts. As in Keras, the mean is still over the number of rows.
+    pub fn sample_weights(mut self, weights: &'a [f32]) -> Self {
+        self.weights = Some(Cow::Borrowed(weights));
+        self
+    }
+
     /// Rows of floats with their labels.
     ///
     /// # Errors
@@ -30,7 +101,7 @@ impl<'a> Examples<'a> {
         if labels.len() != rows.rows() {
             return Err(ModelError::LabelCount { expected: rows.rows(), found: labels.len() });
         }
-        Ok(Self { labels: Cow::Borrowed(labels), ..Self::unlabelled_floats(rows)? })
+        Ok(Self::unlabelled_floats(rows)?.labels(labels))
     }
 
     /// Rows of floats, to predict from.
@@ -38,28 +109,23 @@ impl<'a> Examples<'a> {
     /// # Errors
     /// If a row holds NaN or an infinity.
     pub fn unlabelled_floats(rows: MatRef<'a>) -> Result<Self, ModelError> {
-        for row in 0..rows.rows() {
-            if let Some(column) = rows.row(row).iter().position(|x| !x.is_finite()) {
-                return Err(ModelError::NotFinite { row, column, found: rows.row(row)[column] });
-            }
-        }
-        Ok(Self { rows: Rows::Floats(rows), labels: Cow::Borrowed(&[]) })
+        check_finite(rows)?;
+        Ok(Self::new().input(rows))
     }
 
     /// How bytes become numbers; floats are left as they are. Default: from 0 to 1.
     pub fn scaling(mut self, new: Scaling) -> Self {
-        if let Rows::Bytes { scaling, .. } = &mut self.rows {
-            *scaling = new;
+        for rows in &mut self.inputs {
+            if let Rows::Bytes { scaling, .. } = rows {
+                *scaling = new;
+            }
         }
         self
     }
 
     /// The number of rows.
     pub fn len(&self) -> usize {
-        match self.rows {
-            Rows::Bytes { pixels, row_len, .. } => pixels.len() / row_len,
-            Rows::Floats(rows) => rows.rows(),
-        }
+        self.inputs.first().map_or(0, Rows::len)
     }
 
     /// Whether there are no rows.
@@ -67,60 +133,188 @@ impl<'a> Examples<'a> {
         self.len() == 0
     }
 
-    /// The length of a row.
-    pub fn row_len(&self) -> usize {
-        match self.rows {
-            Rows::Bytes { row_len, .. } => row_len,
-            Rows::Floats(rows) => rows.columns(),
-        }
+    /// The labels of the first output that has any.
+    pub fn class_labels(&self) -> Option<&[u32]> {
+        self.targets.iter().find_map(|truth| match truth {
+            Truth::Labels(labels) => Some(labels.as_ref()),
+            Truth::Rows(_) => None,
+        })
     }
 
-    /// The class of each row.
-    pub fn labels(&self) -> &[u32] {
-        &self.labels
+    /// What each row counts, if they do not all count 1.
+    pub(super) fn weights(&self) -> Option<&[f32]> {
+        self.weights.as_deref()
     }
 
-    /// The rows named by `order`.
-    pub(super) fn inputs<'b>(&'b self, order: &'b [u32]) -> Inputs<'b> {
-        match self.rows {
-            Rows::Bytes { pixels, scaling, .. } => Inputs::Bytes { rows: pixels, order, scaling },
-            Rows::Floats(rows) => Inputs::Gathered { rows, order },
+    /// Puts the rows named by `order` into the arrays; returns how many inputs there are.
+    pub(super) fn inputs<'b>(&'b self, order: &'b [u32]) -> ([Inputs<'b>; MAX_INPUTS], usize) {
+        let none = Inputs::Gathered { rows: MatRef::new(&[], 0, 0, 0), order: &[] };
+        let mut inputs = [none; MAX_INPUTS];
+        for (input, rows) in inputs.iter_mut().zip(&self.inputs) {
+            *input = match *rows {
+                Rows::Bytes { pixels, scaling, .. } => Inputs::Bytes { rows: pixels, order, scaling },
+                Rows::Floats(rows) => Inputs::Gathered { rows, order },
+            };
         }
+        (inputs, self.inputs.len())
+    }
+
+    /// The targets of the rows named by `order`; `labels` are the labels of each output in this order.
+    pub(super) fn truth<'b>(
+        &'b self,
+        order: &'b [u32],
+        labels: &'b OrderedLabels,
+        first: usize,
+    ) -> ([Targets<'b>; MAX_OUTPUTS], usize) {
+        let mut targets = [Targets::Labels(&[]); MAX_OUTPUTS];
+        for (target, (truth, labels)) in targets.iter_mut().zip(self.targets.iter().zip(&labels.labels)) {
+            *target = match *truth {
+                Truth::Labels(_) => Targets::Labels(&labels[first..first + order.len()]),
+                Truth::Rows(rows) => Targets::Gathered { rows, order },
+            };
+        }
+        (targets, self.targets.len())
     }
 
     /// Refuses rows that do not fit a model.
-    pub(super) fn check_rows(&self, in_dim: usize) -> Result<(), ModelError> {
+    pub(super) fn check_rows(&self, network: &Network<'_>) -> Result<(), ModelError> {
+        let expected = network.inputs().len();
+        if self.inputs.len() != expected {
+            return Err(ModelError::Count { what: "inputs", expected, found: self.inputs.len() });
+        }
         if self.is_empty() {
             return Err(ModelError::NoRows);
-        }
-        if self.row_len() != in_dim {
-            return Err(ModelError::InputLength { expected: in_dim, found: self.row_len() });
         }
         // Rows are numbered by `u32`.
         if u32::try_from(self.len()).is_err() {
             return Err(ModelError::setting("rows", "at most 4294967295", self.len()));
         }
+        for (input, rows) in network.inputs().iter().zip(&self.inputs) {
+            if rows.columns() != input.columns {
+                return Err(ModelError::InputLength { expected: input.columns, found: rows.columns() });
+            }
+            if rows.len() != self.len() {
+                return Err(ModelError::RowCount { expected: self.len(), found: rows.len() });
+            }
+            if let Rows::Floats(rows) = rows {
+                check_finite(*rows)?;
+            }
+        }
         Ok(())
     }
 
-    /// Refuses rows or labels that do not fit a model.
-    pub(super) fn check(&self, in_dim: usize, classes: usize) -> Result<(), ModelError> {
-        self.check_rows(in_dim)?;
-        if self.labels.len() != self.len() {
-            return Err(ModelError::LabelCount { expected: self.len(), found: self.labels.len() });
+    /// Refuses rows, targets or weights that do not fit a model.
+    pub(super) fn check(&self, network: &Network<'_>) -> Result<(), ModelError> {
+        self.check_rows(network)?;
+        let expected = network.outputs().len();
+        if self.targets.is_empty() {
+            return Err(ModelError::LabelCount { expected: self.len(), found: 0 });
         }
-        match self.labels.iter().position(|&label| label as usize >= classes) {
-            Some(row) => Err(ModelError::Label { row, classes, found: self.labels[row] }),
-            None => Ok(()),
+        if self.targets.len() != expected {
+            return Err(ModelError::Count { what: "targets", expected, found: self.targets.len() });
         }
+        for (output, truth) in network.outputs().iter().zip(&self.targets) {
+            let columns = network.layers()[output.layer].out_dim;
+            match truth {
+                Truth::Labels(labels) => {
+                    if !output.loss.takes_labels() {
+                        return Err(ModelError::TargetKind { loss: output.loss, expected: "rows of numbers" });
+                    }
+                    if labels.len() != self.len() {
+                        return Err(ModelError::LabelCount { expected: self.len(), found: labels.len() });
+                    }
+                    if let Some(row) = labels.iter().position(|&label| label as usize >= columns) {
+                        return Err(ModelError::Label { row, classes: columns, found: labels[row] });
+                    }
+                }
+                Truth::Rows(rows) => {
+                    if output.loss.takes_labels() {
+                        return Err(ModelError::TargetKind { loss: output.loss, expected: "labels" });
+                    }
+                    if rows.rows() != self.len() {
+                        return Err(ModelError::RowCount { expected: self.len(), found: rows.rows() });
+                    }
+                    if rows.columns() != columns {
+                        return Err(ModelError::TargetLength { expected: columns, found: rows.columns() });
+                    }
+                    check_finite(*rows)?;
+                }
+            }
+        }
+        if let Some(weights) = self.weights() {
+            if weights.len() != self.len() {
+                return Err(ModelError::RowCount { expected: self.len(), found: weights.len() });
+            }
+            if let Some(row) = weights.iter().position(|weight| !weight.is_finite()) {
+                return Err(ModelError::NotFinite { row, column: 0, found: weights[row] });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_finite(rows: MatRef<'_>) -> Result<(), ModelError> {
+    for row in 0..rows.rows() {
+        if let Some(column) = rows.row(row).iter().position(|x| !x.is_finite()) {
+            return Err(ModelError::NotFinite { row, column, found: rows.row(row)[column] });
+        }
+    }
+    Ok(())
+}
+
+/// Labels and weights of all rows in the order of an epoch, so that those of a minibatch lie behind each other.
+#[derive(Debug, Default)]
+pub(super) struct OrderedLabels {
+    labels: Vec<Vec<u32>>,
+    weights: Vec<f32>,
+}
+
+impl OrderedLabels {
+    /// Room for the labels of all outputs that have any, and for weights if they are asked for.
+    pub(super) fn new(examples: &Examples<'_>, rows: usize, weighted: bool) -> Self {
+        let labels = |truth: &Truth<'_>| match truth {
+            Truth::Labels(_) => vec![0; rows],
+            Truth::Rows(_) => Vec::new(),
+        };
+        Self { labels: examples.targets.iter().map(labels).collect(), weights: vec![0.0; if weighted { rows } else { 0 }] }
+    }
+
+    /// Puts labels and the given weights of all rows into order.
+    pub(super) fn arrange(&mut self, examples: &Examples<'_>, weights: Option<&[f32]>, order: &[u32]) {
+        for (labels, truth) in self.labels.iter_mut().zip(&examples.targets) {
+            if let Truth::Labels(all) = truth {
+                labels.iter_mut().zip(order).for_each(|(label, &row)| *label = all[row as usize]);
+            }
+        }
+        if let Some(all) = weights {
+            self.weights.iter_mut().zip(order).for_each(|(weight, &row)| *weight = all[row as usize]);
+        }
+    }
+
+    /// The weights of some rows; none if all count 1.
+    pub(super) fn weights(&self, first: usize, rows: usize) -> Option<&[f32]> {
+        if self.weights.is_empty() { None } else { Some(&self.weights[first..first + rows]) }
     }
 }
 
 impl<'a> From<&'a Dataset> for Examples<'a> {
     fn from(dataset: &'a Dataset) -> Self {
+        let labels = dataset.labels().iter().map(|&label| u32::from(label)).collect();
+        let examples = Self::new().bytes(dataset.pixels(), dataset.row_len());
+        Self { targets: vec![Truth::Labels(labels)], ..examples }
+    }
+}
+
+impl<'a> From<&'a Examples<'_>> for Examples<'a> {
+    fn from(examples: &'a Examples<'_>) -> Self {
+        let targets = |truth: &'a Truth<'_>| match truth {
+            Truth::Labels(labels) => Truth::Labels(Cow::Borrowed(labels.as_ref())),
+            Truth::Rows(rows) => Truth::Rows(*rows),
+        };
         Self {
-            rows: Rows::Bytes { pixels: dataset.pixels(), row_len: dataset.row_len(), scaling: Scaling::UNIT },
-            labels: dataset.labels().iter().map(|&label| u32::from(label)).collect(),
+            inputs: examples.inputs.clone(),
+            targets: examples.targets.iter().map(targets).collect(),
+            weights: examples.weights.as_deref().map(Cow::Borrowed),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! [`ProgressBar`]: how far an epoch is, on the terminal.
 
-use super::callback::{Callback, Run};
+use super::callback::{BatchLogs, Callback, Run};
+use super::error::ModelError;
 use super::history::{Epoch, Evaluation};
+use super::session::Session;
 use indicatif::{ProgressDrawTarget, ProgressStyle};
-use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 /// A bar is drawn ten times a second: often enough for the eye, seldom enough to cost training nothing.
@@ -72,17 +73,22 @@ impl ProgressBar {
     }
 }
 
-/// `loss 0.3456  accuracy 0.8765`, each name behind a prefix.
-fn figures(prefix: &str, Evaluation { loss, accuracy }: Evaluation) -> String {
-    format!("{prefix}loss {loss:.4}  {prefix}accuracy {accuracy:.4}")
+/// `loss 0.3456  accuracy 0.8765`, each name behind a prefix; of several outputs only the first, and no accuracy where there are no classes.
+fn figures(prefix: &str, evaluation: Evaluation) -> String {
+    let loss = evaluation.loss;
+    match evaluation.outputs().first().and_then(|output| output.accuracy) {
+        Some(accuracy) => format!("{prefix}loss {loss:.4}  {prefix}accuracy {accuracy:.4}"),
+        None => format!("{prefix}loss {loss:.4}"),
+    }
 }
 
 impl Callback for ProgressBar {
-    fn on_train_begin(&mut self, run: Run) {
+    fn on_train_begin(&mut self, run: Run, _: &mut Session<'_>) -> Result<(), ModelError> {
         self.run = run;
+        Ok(())
     }
 
-    fn on_epoch_begin(&mut self, epoch: usize) {
+    fn on_epoch_begin(&mut self, epoch: usize, _: &mut Session<'_>) -> Result<(), ModelError> {
         self.bar.reset();
         let style = ProgressStyle::with_template("{prefix}  {bar:24} {pos}/{len}  {msg}");
         self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸ "));
@@ -91,16 +97,17 @@ impl Callback for ProgressBar {
         self.bar.set_message("");
         self.began = Instant::now();
         self.drawn = self.began;
+        Ok(())
     }
 
-    fn on_batch_end(&mut self, rows: usize, so_far: Evaluation) -> ControlFlow<()> {
+    fn on_batch_end(&mut self, logs: &BatchLogs, _: &mut Session<'_>) -> Result<(), ModelError> {
         if self.drawn.elapsed() >= BETWEEN_DRAWINGS {
-            self.draw(rows, so_far);
+            self.draw(logs.rows, logs.so_far);
         }
-        ControlFlow::Continue(())
+        Ok(())
     }
 
-    fn on_epoch_end(&mut self, epoch: usize, logs: &Epoch) -> ControlFlow<()> {
+    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Epoch, _: &mut Session<'_>) -> Result<(), ModelError> {
         if !self.transient {
             let rows_per_second = self.run.rows as f64 / logs.seconds.max(f64::MIN_POSITIVE);
             let validation = logs.validation.map(|validation| format!("  {}", figures("val_", validation))).unwrap_or_default();
@@ -112,7 +119,7 @@ impl Callback for ProgressBar {
             ));
         }
         self.bar.finish_and_clear();
-        ControlFlow::Continue(())
+        Ok(())
     }
 }
 

@@ -1,10 +1,11 @@
 //! [`Sequential`]: layers one after the other.
 
+use super::compile::Compile;
 use super::error::ModelError;
+use super::graph::{Graph, InputNode, Node, Source};
 use super::layers::Layer;
-use super::model::{Compile, Model};
-use super::summary::{Row, Summary};
-use crate::plan;
+use super::model::Model;
+use super::summary::Summary;
 
 /// A network of layers one after the other, before it has weights.
 ///
@@ -23,55 +24,34 @@ use crate::plan;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sequential {
-    name: String,
-    input_shape: Vec<usize>,
-    layers: Vec<Layer>,
-}
-
-/// A dense layer ready to be given weights.
-pub(super) struct PlannedDense<'a> {
-    pub(super) name: String,
-    pub(super) layer: &'a super::layers::Dense,
-    pub(super) planned: plan::Layer,
+    graph: Graph,
 }
 
 impl Sequential {
     /// A network without layers, for inputs of the given shape.
     pub fn new(input_shape: &[usize]) -> Self {
-        Self { name: "sequential".into(), input_shape: input_shape.to_vec(), layers: Vec::new() }
+        let inputs = vec![InputNode { name: "input".into(), shape: input_shape.to_vec() }];
+        Self { graph: Graph { name: "sequential".into(), inputs, nodes: Vec::new(), outputs: vec![Source::Input(0)] } }
     }
 
     /// Adds a layer at the end.
     #[allow(clippy::should_implement_trait, reason = "Keras' name")]
     pub fn add(mut self, layer: impl Into<Layer>) -> Self {
-        self.layers.push(layer.into());
+        let inputs = self.graph.outputs;
+        self.graph.outputs = vec![Source::Node(self.graph.nodes.len())];
+        self.graph.nodes.push(Node { layer: layer.into(), inputs });
         self
     }
 
     /// Names the network; otherwise it is `sequential`.
     pub fn name(mut self, name: &str) -> Self {
-        self.name = name.into();
+        self.graph.name = name.into();
         self
     }
 
-    /// The layers.
-    pub fn layers(&self) -> &[Layer] {
-        &self.layers
-    }
-
-    /// The names of the layers, made as Keras makes them: the class in snake case, numbered from the second of a class on.
+    /// The names of the layers: their own, or made as Keras makes them, the class in snake case, numbered from the second of a class on.
     pub fn layer_names(&self) -> Vec<String> {
-        self.layers
-            .iter()
-            .enumerate()
-            .map(|(i, layer)| {
-                let base = layer.base_name();
-                match self.layers[..i].iter().filter(|earlier| earlier.base_name() == base).count() {
-                    0 => base.into(),
-                    count => format!("{base}_{count}"),
-                }
-            })
-            .collect()
+        self.graph.names()
     }
 
     /// The table of layers, output shapes and parameter counts, as Keras prints it.
@@ -79,22 +59,7 @@ impl Sequential {
     /// # Errors
     /// As [`Sequential::compile`] for the layers.
     pub fn summary(&self) -> Result<Summary, ModelError> {
-        let dense = self.planned()?;
-        let mut shape = self.input_shape.clone();
-        let mut rows = Vec::with_capacity(self.layers.len());
-        let mut next = dense.iter();
-        for (layer, name) in self.layers.iter().zip(self.layer_names()) {
-            let mut parameters = 0;
-            match layer {
-                Layer::Flatten(_) => shape = vec![shape.iter().product()],
-                Layer::Dense(dense) => {
-                    shape = vec![dense.units];
-                    parameters = next.next().map_or(0, |dense| dense.planned.parameter_count());
-                }
-            }
-            rows.push(Row { name, class: layer.class_name(), output_shape: shape.clone(), parameters });
-        }
-        Ok(Summary::new(self.name.clone(), rows))
+        self.graph.summary()
     }
 
     /// Gives the network weights, an optimizer and threads.
@@ -102,36 +67,6 @@ impl Sequential {
     /// # Errors
     /// If the layers do not fit together, a setting is outside of its range, or the threads cannot be started.
     pub fn compile(&self, settings: Compile) -> Result<Model, ModelError> {
-        Model::new(self, settings)
-    }
-
-    /// The dense layers with their shapes and the places of their parameters.
-    pub(super) fn planned(&self) -> Result<Vec<PlannedDense<'_>>, ModelError> {
-        let mut planned: Vec<PlannedDense<'_>> = Vec::new();
-        let in_dim = self.input_shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
-        let in_dim = in_dim
-            .ok_or_else(|| ModelError::setting("input_shape", "a size that fits into memory", format!("{:?}", self.input_shape)))?;
-        let mut flat = self.input_shape.len() == 1;
-        for (layer, name) in self.layers.iter().zip(self.layer_names()) {
-            let layer = match layer {
-                Layer::Flatten(_) => {
-                    flat = true;
-                    continue;
-                }
-                Layer::Dense(layer) => layer,
-            };
-            if !flat {
-                return Err(ModelError::NotFlat { layer: name, found: self.input_shape.clone() });
-            }
-            let place = match planned.last() {
-                None => plan::Layer::first(in_dim, layer.spec())?,
-                Some(last) => last.planned.next(planned.len(), layer.spec())?,
-            };
-            planned.push(PlannedDense { name, layer, planned: place });
-        }
-        if planned.is_empty() {
-            return Err(crate::error::PlanError::NoLayers.into());
-        }
-        Ok(planned)
+        Model::new(&self.graph, settings)
     }
 }

@@ -15,7 +15,14 @@ pub(super) struct Row {
     pub(super) name: String,
     pub(super) class: &'static str,
     pub(super) output_shape: Vec<usize>,
-    pub(super) parameters: usize,
+    pub(super) trainable: usize,
+    pub(super) non_trainable: usize,
+}
+
+impl Row {
+    fn parameters(&self) -> usize {
+        self.trainable + self.non_trainable
+    }
 }
 
 impl Summary {
@@ -23,14 +30,24 @@ impl Summary {
         Self { name, rows }
     }
 
-    /// The number of trainable parameters of each layer.
+    /// The number of parameters of each layer.
     pub fn parameter_counts(&self) -> Vec<usize> {
-        self.rows.iter().map(|row| row.parameters).collect()
+        self.rows.iter().map(Row::parameters).collect()
     }
 
     /// The number of all parameters.
     pub fn total(&self) -> usize {
-        self.rows.iter().map(|row| row.parameters).sum()
+        self.trainable() + self.non_trainable()
+    }
+
+    /// The number of parameters that an optimizer changes.
+    pub fn trainable(&self) -> usize {
+        self.rows.iter().map(|row| row.trainable).sum()
+    }
+
+    /// The number of parameters that follow the data: the moving statistics of batch normalizations.
+    pub fn non_trainable(&self) -> usize {
+        self.rows.iter().map(|row| row.non_trainable).sum()
     }
 }
 
@@ -45,7 +62,7 @@ impl fmt::Display for Summary {
             .iter()
             .map(|row| {
                 let shape: String = row.output_shape.iter().map(|n| format!(", {n}")).collect();
-                [format!("{} ({})", row.name, row.class), format!("(None{shape})"), thousands(row.parameters)]
+                [format!("{} ({})", row.name, row.class), format!("(None{shape})"), thousands(row.parameters())]
             })
             .collect();
         let widths: [usize; 3] =
@@ -67,8 +84,8 @@ impl fmt::Display for Summary {
         }
         line(f, ['└', '─', '┴', '┘'])?;
         writeln!(f, " Total params: {} ({})", thousands(self.total()), memory(self.total()))?;
-        writeln!(f, " Trainable params: {} ({})", thousands(self.total()), memory(self.total()))?;
-        write!(f, " Non-trainable params: {} ({})", thousands(0), memory(0))
+        writeln!(f, " Trainable params: {} ({})", thousands(self.trainable()), memory(self.trainable()))?;
+        write!(f, " Non-trainable params: {} ({})", thousands(self.non_trainable()), memory(self.non_trainable()))
     }
 }
 

@@ -4,83 +4,97 @@
 //!
 //! | buffer | contents | elements |
 //! |---|---|---|
-//! | parameters | per layer: kernel `[in_dim, out_dim]`, bias `[1, out_dim]` | [`Plan::parameters_len`] |
+//! | parameters | per layer, as far as it has them: kernel, bias, gamma, beta, moving mean and variance, alpha | [`Plan::parameters_len`] |
 //! | optimizer state | as many copies of the parameters' layout as the optimizer has numbers per parameter | [`Plan::state_len`] |
-//! | workspace | a block for each part of a run: its rows of everything below | [`Plan::workspace_len`] |
+//! | workspace | a block for each part of a run: its rows of everything below; then the statistics of normalizations | [`Plan::workspace_len`] |
 //!
-//! A block of the workspace for training holds, for the part's rows of the minibatch: the gathered input, the outputs of all layers,
-//! the gradients by their weighted sums (that of the last layer replaces its output), the losses, the ReLU masks, the sums that a derivative needs, and scratch for
-//! transposes. One for inference holds the gathered input, two buffers in which the outputs of the layers take turns, and the
-//! losses. Each part writes to its own block only, so parts share no cache line.
+//! A block of the workspace for training holds, for the part's rows of the minibatch: the gathered inputs, the outputs of all layers,
+//! the gradients by them, the losses, the gathered targets, the masks of ReLU and dropout, the sums that a normalization or a derivative needs, and scratch for
+//! transposes. One for inference holds the inputs, the outputs (in two buffers that take turns, if each layer takes the output of the
+//! one before), losses and targets. Each part writes to its own block only, so parts share no cache line.
+//!
+//! The parts of a concatenation are computed where they belong in it, so it costs nothing where that can be; see [`arrange`].
 //!
 //! ```
-//! use selvedge::plan::{Activation, Dense, Layer, Plan, sequential};
+//! use selvedge::plan::{Activation, Chain, LayerSpec, Plan, sequential};
 //!
-//! static LAYERS: [Layer; 2] = sequential(4, [Dense::new(8, Activation::Relu), Dense::new(3, Activation::Softmax)]);
-//! static PLAN: Plan<'static> = Plan::training(&LAYERS, 32, 1);
+//! static CHAIN: Chain<2> = sequential(4, [LayerSpec::dense(8, Activation::Relu), LayerSpec::dense(3, Activation::Softmax)]);
+//! static PLAN: Plan<'static> = Plan::training(CHAIN.network(), 32, 1);
 //! static WORKSPACE: [f32; PLAN.workspace_len()] = [0.0; PLAN.workspace_len()];
 //! assert_eq!(PLAN.parameter_count(), (4 * 8 + 8) + (8 * 3 + 3));
 //! println!("{PLAN}");
 //! ```
 
 mod buffers;
+mod display;
+mod layer;
+mod network;
 mod region;
 mod spec;
 
 pub use buffers::{Aligned, Memory};
-pub(crate) use buffers::{Block, BlockRef};
+pub(crate) use buffers::{Block, BlockRef, Statistics, read_and_write};
+pub use layer::{Input, Layer, Tensor};
+pub(crate) use network::other_input;
+pub use network::{Chain, MAX_INPUTS, MAX_OUTPUTS, Network, arrange, sequential};
 pub use region::{Region, leading_dimension};
-pub use spec::{Activation, Dense, Layer, sequential};
+pub use spec::{Activation, BatchNorm, Dropout, LayerSpec, Loss, Operation, Output, Penalty, Value};
 
 use crate::parallel::MAX_PARTS;
 use crate::simd::{LANES, round_up_to_lanes};
-use core::fmt;
 use core::ops::Range;
+use layer::Place;
+use network::STATISTICS;
 
 /// What a plan is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Forward, backward and update.
     Training,
-    /// Forward only: outputs are kept no longer than the next layer needs them.
+    /// Forward only.
     Inference,
 }
 
 /// The sizes and places of everything that a network needs for minibatches of up to `batch` rows in `parts` parts.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a> {
-    layers: &'a [Layer],
+    network: Network<'a>,
     batch: usize,
     parts: usize,
     purpose: Purpose,
+    /// Whether outputs need to be kept only until the next layer has read them.
+    takes_turns: bool,
 }
 
 impl<'a> Plan<'a> {
     /// A plan for training.
     ///
     /// # Panics
-    /// If there are no layers or no rows, if there are no parts or more than [`MAX_PARTS`], or if the workspace would be larger
-    /// than memory can be.
-    pub const fn training(layers: &'a [Layer], batch: usize, parts: usize) -> Self {
-        Self::new(layers, batch, parts, Purpose::Training)
+    /// If there are no rows, if there are no parts or more than [`MAX_PARTS`], or if the workspace would be larger than memory can be.
+    pub const fn training(network: Network<'a>, batch: usize, parts: usize) -> Self {
+        Self::new(network, batch, parts, Purpose::Training)
     }
 
     /// A plan for inference.
     ///
     /// # Panics
     /// As [`Plan::training`].
-    pub const fn inference(layers: &'a [Layer], batch: usize, parts: usize) -> Self {
-        Self::new(layers, batch, parts, Purpose::Inference)
+    pub const fn inference(network: Network<'a>, batch: usize, parts: usize) -> Self {
+        Self::new(network, batch, parts, Purpose::Inference)
     }
 
-    const fn new(layers: &'a [Layer], batch: usize, parts: usize, purpose: Purpose) -> Self {
-        assert!(!layers.is_empty(), "at least 1 layer expected, found 0");
+    const fn new(network: Network<'a>, batch: usize, parts: usize, purpose: Purpose) -> Self {
         assert!(batch > 0, "at least 1 row expected, found 0");
         assert!(parts > 0 && parts <= MAX_PARTS, "1 to 64 parts expected");
-        let plan = Self { layers, batch, parts, purpose };
+        let takes_turns = matches!(purpose, Purpose::Inference) && network.is_chain();
+        let plan = Self { network, batch, parts, purpose, takes_turns };
         // Nothing in a row of the workspace is larger than this sum, and eight such things are less than all of them.
-        let last = plan.last();
-        let widest = last.outputs_before + last.output_leading_dimension() + leading_dimension(layers[0].in_dim);
+        let mut widest = plan.inputs_per_row() + plan.outputs_per_row() + plan.last().statistics_before;
+        let mut i = 0;
+        while i < network.layers().len() {
+            widest += leading_dimension(network.layers()[i].out_dim);
+            i += 1;
+        }
         let elements = match batch.checked_add(MAX_PARTS * LANES) {
             Some(rows) => widest.checked_mul(rows),
             None => None,
@@ -92,9 +106,24 @@ impl<'a> Plan<'a> {
         plan
     }
 
+    /// The network.
+    pub const fn network(&self) -> Network<'a> {
+        self.network
+    }
+
     /// The layers in the order of computation.
     pub const fn layers(&self) -> &'a [Layer] {
-        self.layers
+        self.network.layers()
+    }
+
+    /// The inputs of the network.
+    pub const fn inputs(&self) -> &'a [Input] {
+        self.network.inputs()
+    }
+
+    /// The outputs of the network.
+    pub const fn outputs(&self) -> &'a [Output] {
+        self.network.outputs()
     }
 
     /// The largest number of rows of a minibatch.
@@ -112,26 +141,26 @@ impl<'a> Plan<'a> {
         self.purpose
     }
 
-    /// The number of inputs of the network.
+    /// The number of columns of the first input of the network.
     pub const fn in_dim(&self) -> usize {
-        self.layers[0].in_dim
+        self.inputs()[0].columns
     }
 
-    /// The number of outputs of the network.
+    /// The number of columns of the first output of the network.
     pub const fn out_dim(&self) -> usize {
-        self.last().out_dim
+        self.layers()[self.outputs()[0].layer].out_dim
     }
 
     const fn last(&self) -> &'a Layer {
-        &self.layers[self.layers.len() - 1]
+        &self.layers()[self.layers().len() - 1]
     }
 
-    /// The number of trainable parameters.
+    /// The number of parameters that an optimizer changes.
     pub const fn parameter_count(&self) -> usize {
         let mut count = 0;
         let mut i = 0;
-        while i < self.layers.len() {
-            count += self.layers[i].parameter_count();
+        while i < self.layers().len() {
+            count += self.layers()[i].parameter_count();
             i += 1;
         }
         count
@@ -139,7 +168,7 @@ impl<'a> Plan<'a> {
 
     /// Elements of the buffer of parameters, padding included.
     pub const fn parameters_len(&self) -> usize {
-        self.last().bias.end()
+        self.last().end()
     }
 
     /// Elements of the buffer of optimizer state, for an optimizer that keeps `per_parameter` numbers for each parameter.
@@ -149,7 +178,7 @@ impl<'a> Plan<'a> {
 
     /// Elements of the workspace.
     pub const fn workspace_len(&self) -> usize {
-        self.parts * self.block_len()
+        self.blocks_len() + self.statistics_len()
     }
 
     /// The number of rows of each part, but for the last ones, when a minibatch has `rows` rows.
@@ -158,20 +187,56 @@ impl<'a> Plan<'a> {
     }
 
     /// The number of floating-point operations of one row: two for each multiply-add of the products, in training those of forward,
-    /// weight gradient and input gradient, which the first layer does not need.
+    /// weight gradient and input gradient, which layers with nothing to learn before them do not need.
     pub const fn operations_per_row(&self) -> usize {
         let mut operations = 0;
         let mut i = 0;
-        while i < self.layers.len() {
+        while i < self.layers().len() {
+            let layer = &self.layers()[i];
             let products = match self.purpose {
                 Purpose::Inference => 1,
-                Purpose::Training if i == 0 => 2,
-                Purpose::Training => 3,
+                Purpose::Training if self.learns(layer.spec.input) => 3,
+                Purpose::Training => 2,
             };
-            operations += products * 2 * self.layers[i].in_dim * self.layers[i].out_dim;
+            if layer.is_product() {
+                operations += products * 2 * layer.in_dim * layer.out_dim;
+            }
             i += 1;
         }
         operations
+    }
+
+    /// Whether a gradient by this value is of use.
+    pub(crate) const fn learns(&self, value: Value) -> bool {
+        match value {
+            Value::Input(_) => false,
+            Value::Layer(i) => self.layers()[i].learns,
+        }
+    }
+
+    /// What a layer applies in `train_step` and `evaluate`: nothing if its activation is computed with the loss.
+    pub(crate) const fn activation(&self, layer: usize) -> Activation {
+        let activation = self.layers()[layer].spec.activation;
+        match self.network.output_of(layer) {
+            Some(o) if self.outputs()[o].loss.contains(activation) => Activation::Linear,
+            _ => activation,
+        }
+    }
+
+    /// Whether layer `i` is the last to take a value, and so the first to give a gradient by it; the loss of an output comes before all layers.
+    pub(crate) const fn is_last_to_take(&self, i: usize, value: usize) -> bool {
+        let mut later = i + 1;
+        while later < self.layers().len() {
+            let spec = &self.layers()[later].spec;
+            let other = other_input(spec);
+            if matches!(spec.input, Value::Layer(layer) if layer == value)
+                || matches!(other, Some(Value::Layer(layer)) if layer == value)
+            {
+                return false;
+            }
+            later += 1;
+        }
+        !self.layers()[value].is_output
     }
 
     /// The most rows that a part can have.
@@ -179,32 +244,41 @@ impl<'a> Plan<'a> {
         self.rows_per_part(self.batch)
     }
 
-    /// Whether the gradient by the weighted sums of the last layer takes the place of that layer's output.
-    pub(crate) const fn replaces_last_output(&self) -> bool {
-        matches!(self.last().activation, Activation::Linear | Activation::Softmax)
+    /// Elements of all blocks.
+    pub(crate) const fn blocks_len(&self) -> usize {
+        self.parts * self.block_len()
     }
 
     /// Elements of the part of the workspace that belongs to one part of a run.
     pub(crate) const fn block_len(&self) -> usize {
-        let kept = self.masks_len() + self.sums_len();
-        self.input_len() + self.outputs_len() + self.gradients_len() + self.losses_len() + kept + self.scratch_len()
+        let values = self.inputs_len() + self.outputs_len() + self.gradients_len();
+        values + self.losses_len() + self.targets_len() + self.masks_len() + self.sums_len() + self.scratch_len()
     }
 
-    const fn input_len(&self) -> usize {
-        self.block_rows() * leading_dimension(self.in_dim())
+    const fn inputs_per_row(&self) -> usize {
+        let last = &self.inputs()[self.inputs().len() - 1];
+        last.before + if last.place.is_none() { leading_dimension(last.columns) } else { 0 }
+    }
+
+    const fn outputs_per_row(&self) -> usize {
+        // The matrix of the last layer is its own: it is part of no concatenation.
+        self.last().outputs_before + leading_dimension(self.last().out_dim)
+    }
+
+    const fn inputs_len(&self) -> usize {
+        self.block_rows() * self.inputs_per_row()
     }
 
     const fn outputs_len(&self) -> usize {
-        match self.purpose {
-            Purpose::Training => self.block_rows() * (self.last().outputs_before + self.last().output_leading_dimension()),
-            Purpose::Inference => self.turn_len(0) + self.turn_len(1),
+        match self.takes_turns {
+            false => self.block_rows() * self.outputs_per_row(),
+            true => self.turn_len(0) + self.turn_len(1),
         }
     }
 
     const fn gradients_len(&self) -> usize {
         match self.purpose {
-            Purpose::Training if !self.replaces_last_output() => self.outputs_len(),
-            Purpose::Training => self.block_rows() * self.last().outputs_before,
+            Purpose::Training => self.block_rows() * (self.last().gradients_before + leading_dimension(self.last().out_dim)),
             Purpose::Inference => 0,
         }
     }
@@ -226,25 +300,57 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// A loss for each row, behind the number of rows that were classified right.
+    /// For each output the number of rows that were classified right, behind it a loss for each row.
     const fn losses_len(&self) -> usize {
+        self.outputs().len() * self.losses_of_output()
+    }
+
+    pub(crate) const fn losses_of_output(&self) -> usize {
         LANES + round_up_to_lanes(self.block_rows())
     }
 
-    /// For the input gradients of all layers but the first: a gradient transposed, and the product, which is transposed too.
+    /// Rows of targets, for the losses that take any.
+    const fn targets_len(&self) -> usize {
+        let mut elements = 0;
+        let mut o = 0;
+        while o < self.outputs().len() {
+            elements += self.block_rows() * self.target_leading_dimension(o);
+            o += 1;
+        }
+        elements
+    }
+
+    const fn target_leading_dimension(&self, output: usize) -> usize {
+        let Output { layer, loss, .. } = self.outputs()[output];
+        if loss.takes_labels() { 0 } else { leading_dimension(self.layers()[layer].out_dim) }
+    }
+
+    /// For training, of the widest layer that gives a gradient to another: a gradient transposed, and the product, which is transposed
+    /// too. For inference, scale and shift of a normalization.
     const fn scratch_len(&self) -> usize {
-        match self.purpose {
-            Purpose::Training => {
-                let (mut widest_in, mut widest_out) = (0, 0);
-                let mut i = 1;
-                while i < self.layers.len() {
-                    let layer = &self.layers[i];
-                    widest_in = if layer.in_dim > widest_in { layer.in_dim } else { widest_in };
-                    widest_out = if layer.out_dim > widest_out { layer.out_dim } else { widest_out };
-                    i += 1;
+        let mut scratch = 0;
+        let mut i = 0;
+        while i < self.layers().len() {
+            let layer = &self.layers()[i];
+            let elements = match self.purpose {
+                Purpose::Training if layer.is_product() && self.learns(layer.spec.input) => {
+                    (layer.in_dim + layer.out_dim) * leading_dimension(self.block_rows())
                 }
-                (widest_in + widest_out) * leading_dimension(self.block_rows())
-            }
+                Purpose::Inference if !layer.gamma.is_empty() => 2 * leading_dimension(layer.out_dim),
+                _ => 0,
+            };
+            scratch = if elements > scratch { elements } else { scratch };
+            i += 1;
+        }
+        scratch
+    }
+
+    /// Elements of the statistics of all normalizations over a minibatch, which all parts read.
+    const fn statistics_len(&self) -> usize {
+        let last = self.last();
+        match self.purpose {
+            Purpose::Training if last.gamma.is_empty() => last.statistics_before,
+            Purpose::Training => last.statistics_before + STATISTICS * leading_dimension(last.out_dim),
             Purpose::Inference => 0,
         }
     }
@@ -253,98 +359,76 @@ impl<'a> Plan<'a> {
     const fn turn_len(&self, turn: usize) -> usize {
         let mut widest = 0;
         let mut i = turn;
-        while i < self.layers.len() {
-            let width = self.layers[i].output_leading_dimension();
+        while i < self.layers().len() {
+            let width = leading_dimension(self.layers()[i].out_dim);
             widest = if width > widest { width } else { widest };
             i += 2;
         }
         self.block_rows() * widest
     }
 
-    /// Where the output of a layer lies among the outputs of a block, for `rows` rows; its gradient lies at the same place among
-    /// the gradients.
+    /// Where an input is gathered to among the inputs of a block, for `rows` rows, unless it lies among the outputs.
+    pub(crate) const fn input(&self, input: usize, rows: usize) -> Region {
+        let Input { columns, before, .. } = self.inputs()[input];
+        Region::new(self.block_rows() * before, rows, columns)
+    }
+
+    /// Where a value lies among the outputs of a block, for `rows` rows; nowhere for most inputs.
+    pub(crate) const fn value(&self, value: Value, rows: usize) -> Option<Region> {
+        match value {
+            Value::Layer(i) => Some(self.output(i, rows)),
+            Value::Input(i) => match self.inputs()[i].place {
+                Some(place) => Some(self.in_outputs(place, rows, self.inputs()[i].columns)),
+                None => None,
+            },
+        }
+    }
+
+    /// Where the output of a layer lies among the outputs of a block, for `rows` rows.
     pub(crate) const fn output(&self, layer: usize, rows: usize) -> Region {
-        let offset = match self.purpose {
-            Purpose::Training => self.block_rows() * self.layers[layer].outputs_before,
-            Purpose::Inference => {
-                if layer.is_multiple_of(2) {
-                    0
-                } else {
-                    self.turn_len(0)
-                }
-            }
-        };
-        Region::new(offset, rows, self.layers[layer].out_dim)
+        if self.takes_turns {
+            let offset = if layer.is_multiple_of(2) { 0 } else { self.turn_len(0) };
+            return Region::new(offset, rows, self.layers()[layer].out_dim);
+        }
+        self.in_outputs(self.layers()[layer].output, rows, self.layers()[layer].out_dim)
+    }
+
+    const fn in_outputs(&self, place: Place, rows: usize, columns: usize) -> Region {
+        let root = &self.layers()[place.root];
+        let offset = self.block_rows() * root.outputs_before + place.column;
+        Region { offset, rows, columns, leading_dimension: leading_dimension(root.out_dim) }
+    }
+
+    /// Where the gradient by the output of a layer lies among the gradients of a block, for `rows` rows.
+    pub(crate) const fn gradient(&self, layer: usize, rows: usize) -> Region {
+        let Layer { gradient, out_dim, .. } = self.layers()[layer];
+        let root = &self.layers()[gradient.root];
+        let offset = self.block_rows() * root.gradients_before + gradient.column;
+        Region { offset, rows, columns: out_dim, leading_dimension: leading_dimension(root.out_dim) }
+    }
+
+    /// Where the targets of an output lie among the targets of a block, for `rows` rows.
+    pub(crate) const fn target(&self, output: usize, rows: usize) -> Region {
+        let mut offset = 0;
+        let mut o = 0;
+        while o < output {
+            offset += self.block_rows() * self.target_leading_dimension(o);
+            o += 1;
+        }
+        Region::new(offset, rows, self.layers()[self.outputs()[output].layer].out_dim)
     }
 
     /// The words of a layer's mask among the masks of a block.
     pub(crate) const fn mask(&self, layer: usize, rows: usize) -> Range<usize> {
-        let layer = &self.layers[layer];
+        let layer = &self.layers()[layer];
         let first = self.block_rows() * layer.words_before;
         first..first + rows * layer.mask_words()
     }
 
-    /// Where the weighted sums of a layer lie among those of a block; empty if they are not kept.
+    /// Where the sums of a layer lie among those of a block; empty if they are not kept.
     pub(crate) const fn sums(&self, layer: usize, rows: usize) -> Region {
-        let layer = &self.layers[layer];
+        let layer = &self.layers()[layer];
         let offset = self.block_rows() * layer.sums_before;
-        Region::new(offset, if layer.activation.keeps_sums() { rows } else { 0 }, layer.out_dim)
-    }
-}
-
-/// The memory map: every region of every buffer with its place, shape and size.
-impl fmt::Display for Plan<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let purpose = match self.purpose {
-            Purpose::Training => "training",
-            Purpose::Inference => "inference",
-        };
-        writeln!(f, "{purpose}, up to {} rows in {} parts; offsets and lengths in f32", self.batch, self.parts)?;
-        writeln!(f, "{:<28} {:>10} {:>10} {:>16} {:>8} {:>10}", "region", "offset", "length", "shape", "leading", "KiB")?;
-        let kib = |len: usize| len as f64 * 4.0 / 1024.0;
-        let total = |f: &mut fmt::Formatter<'_>, name: &str, len: usize| {
-            writeln!(f, "{name:<28} {:>10} {len:>10} {:>16} {:>8} {:>10.1}", "", "", "", kib(len))
-        };
-        let matrix = |f: &mut fmt::Formatter<'_>, layer: Option<usize>, what: &str, base: usize, region: Region| {
-            match layer {
-                Some(layer) => write!(f, "  layer {layer:<4} {what:<15}")?,
-                None => write!(f, "  {what:<26}")?,
-            }
-            let (offset, len) = (base + region.offset, region.len());
-            write!(f, " {offset:>10} {len:>10} {:>7} x {:<6} {:>8}", region.rows, region.columns, region.leading_dimension)?;
-            writeln!(f, " {:>10.1}", kib(len))
-        };
-        let rest = |f: &mut fmt::Formatter<'_>, name: &str, offset: usize, len: usize| {
-            writeln!(f, "  {name:<26} {offset:>10} {len:>10} {:>16} {:>8} {:>10.1}", "", "", kib(len))
-        };
-        total(f, "parameters", self.parameters_len())?;
-        for (i, layer) in self.layers.iter().enumerate() {
-            matrix(f, Some(i), "kernel", 0, layer.kernel)?;
-            matrix(f, Some(i), "bias", 0, layer.bias)?;
-        }
-        total(f, "workspace", self.workspace_len())?;
-        total(f, "one block of it", self.block_len())?;
-        let rows = self.block_rows();
-        matrix(f, None, "input", 0, Region::new(0, rows, self.in_dim()))?;
-        for i in 0..self.layers.len() {
-            matrix(f, Some(i), "output", self.input_len(), self.output(i, rows))?;
-        }
-        let gradients = self.input_len() + self.outputs_len();
-        let losses = gradients + self.gradients_len();
-        if let Purpose::Training = self.purpose {
-            for i in 0..self.layers.len() - usize::from(self.replaces_last_output()) {
-                matrix(f, Some(i), "gradient", gradients, self.output(i, rows))?;
-            }
-        }
-        rest(f, "losses", losses, self.losses_len())?;
-        if let Purpose::Training = self.purpose {
-            rest(f, "masks", losses + self.losses_len(), self.masks_len())?;
-            let sums = losses + self.losses_len() + self.masks_len();
-            for i in (0..self.layers.len()).filter(|&i| self.layers[i].activation.keeps_sums()) {
-                matrix(f, Some(i), "sums", sums, self.sums(i, rows))?;
-            }
-            rest(f, "transposes", sums + self.sums_len(), self.scratch_len())?;
-        }
-        Ok(())
+        Region::new(offset, if layer.keeps_sums() { rows } else { 0 }, layer.out_dim)
     }
 }

@@ -25,6 +25,9 @@ pub const fn leading_dimension(columns: usize) -> usize {
 }
 
 impl Region {
+    /// No elements.
+    pub const NONE: Self = Self::new(0, 0, 0);
+
     /// A matrix at `offset`, its rows padded to [`leading_dimension`].
     pub const fn new(offset: usize, rows: usize, columns: usize) -> Self {
         Self { offset, rows, columns, leading_dimension: leading_dimension(columns) }

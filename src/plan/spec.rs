@@ -1,9 +1,4 @@
-//! From what layers are asked for to what they look like: shapes, parameter counts and the places of their parameters.
-
-use super::Region;
-use super::region::leading_dimension;
-use crate::error::PlanError;
-use crate::simd::LANES;
+//! What layers are asked for.
 
 /// What follows the weighted sum `z` of a dense layer; formulas are in [`kernels::activations`](crate::kernels::activations).
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
@@ -42,18 +37,20 @@ pub enum Activation {
     Heaviside,
     /// -1, 0 or 1. Its derivative is 0 everywhere, so the layer and those before it cannot learn.
     Sign,
-    /// `y[j] = exp(z[j]) / sum over k of exp(z[k])`; of the last layer only, where training fuses it with the cross-entropy.
+    /// ReLU with a slope for negative sums that is learned, one for each output.
+    PRelu,
+    /// `y[j] = exp(z[j]) / sum over k of exp(z[k])`; of outputs of the network only, where training fuses it with the cross-entropy.
     Softmax,
 }
 
 impl Activation {
     /// Whether the derivative needs `z`, so that training keeps it.
-    pub(super) const fn keeps_sums(self) -> bool {
-        matches!(self, Self::Gelu | Self::GeluTanh | Self::Swish)
+    pub(crate) const fn keeps_sums(self) -> bool {
+        matches!(self, Self::Gelu | Self::GeluTanh | Self::Swish | Self::PRelu)
     }
 
     /// The parameter that is out of its range: not a finite number of at least 0.
-    const fn invalid_parameter(self) -> Option<(&'static str, f32)> {
+    pub(super) const fn invalid_parameter(self) -> Option<(&'static str, f32)> {
         match self {
             Self::LeakyRelu { slope } if !(slope >= 0.0 && slope.is_finite()) => Some(("slope", slope)),
             Self::Elu { alpha } if !(alpha >= 0.0 && alpha.is_finite()) => Some(("alpha", alpha)),
@@ -62,146 +59,228 @@ impl Activation {
     }
 }
 
-/// A dense layer that is asked for: `y = activation(x W + b)`.
+/// Something that a layer can take for its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// An input of the network, by number.
+    Input(usize),
+    /// The output of a layer, by number; layers take outputs of earlier ones only, so there are no cycles.
+    Layer(usize),
+}
+
+/// What a layer does first with its input `x`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Dense {
-    /// The number of outputs.
-    pub units: usize,
-    /// What follows the weighted sum.
-    pub activation: Activation,
+pub enum Operation {
+    /// `z = x W + b`
+    Dense {
+        /// The number of outputs.
+        units: usize,
+        /// Whether there is a `b`; without, `z = x W`.
+        use_bias: bool,
+    },
+    /// `z = x`, for a normalization, an activation or a dropout of its own.
+    Identity,
+    /// The columns of `x`, then those of another value. Nothing else may follow in the same layer.
+    Concatenate(Value),
+    /// `x` plus another value of the same width. Nothing else may follow in the same layer.
+    Add(Value),
 }
 
-impl Dense {
-    /// A layer of `units` outputs.
-    pub const fn new(units: usize, activation: Activation) -> Self {
-        Self { units, activation }
-    }
-}
-
-/// A dense layer with its place in the network and in the buffer of parameters.
+/// Batch normalization; formulas are in [`kernels::norm`](crate::kernels::norm).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Layer {
-    /// The number of inputs.
-    pub in_dim: usize,
-    /// The number of outputs.
-    pub out_dim: usize,
-    /// What follows the weighted sum.
+pub struct BatchNorm {
+    /// What is added to a variance.
+    pub epsilon: f32,
+    /// The share of the moving statistics that a step keeps.
+    pub momentum: f64,
+}
+
+impl BatchNorm {
+    /// What Keras does: epsilon 0.001, momentum 0.99.
+    pub const KERAS: Self = Self { epsilon: crate::kernels::norm::EPSILON, momentum: crate::kernels::norm::MOMENTUM };
+}
+
+/// Dropout, by the probability of an element to be dropped; formulas are in [`kernels::dropout`](crate::kernels::dropout).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Dropout {
+    /// Dropped elements become 0; the rate is from 0 to 1.
+    Plain(f64),
+    /// Mean and variance of what a SELU gives are kept; the rate is from 0 to below 1.
+    Alpha(f64),
+}
+
+impl Dropout {
+    pub(super) const fn invalid_rate(self) -> Option<f64> {
+        match self {
+            Self::Plain(rate) if !(rate >= 0.0 && rate <= 1.0) => Some(rate),
+            Self::Alpha(rate) if !(rate >= 0.0 && rate < 1.0) => Some(rate),
+            _ => None,
+        }
+    }
+}
+
+/// What is added to the loss for the size of weights: `l1 sum of abs(w) + l2 sum of w^2`, as in Keras without a half.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct Penalty {
+    /// The factor of the absolute values.
+    pub l1: f32,
+    /// The factor of the squares.
+    pub l2: f32,
+}
+
+impl Penalty {
+    /// No penalty.
+    pub const NONE: Self = Self { l1: 0.0, l2: 0.0 };
+
+    /// Whether there is none.
+    pub const fn is_none(&self) -> bool {
+        self.l1 == 0.0 && self.l2 == 0.0
+    }
+}
+
+/// A layer that is asked for: an operation, then normalization, activation and dropout, each of which may be missing.
+///
+/// All of it is one layer of a plan where one pass over memory does all of it; the parts can as well be layers of their own, with the
+/// same results.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerSpec {
+    /// What the layer takes.
+    pub input: Value,
+    /// What it does first.
+    pub operation: Operation,
+    /// Whether and how columns are normalized.
+    pub normalization: Option<BatchNorm>,
+    /// What follows.
     pub activation: Activation,
-    /// The weights, `[in_dim, out_dim]`.
-    pub kernel: Region,
-    /// The bias, `[1, out_dim]`.
-    pub bias: Region,
-    /// Elements of all earlier layers' outputs, per row of a minibatch.
-    pub(super) outputs_before: usize,
-    /// Elements of all earlier layers' weighted sums that training keeps, per row of a minibatch.
-    pub(super) sums_before: usize,
-    /// Words of all earlier layers' masks, per row of a minibatch.
-    pub(super) words_before: usize,
+    /// Whether and how elements are dropped in training. Behind a product or a normalization only with ReLU or no activation
+    /// between them: other derivatives need what the dropout destroys, so there it is a layer of its own.
+    pub dropout: Option<Dropout>,
+    /// The penalty of the weights of a product.
+    pub kernel_penalty: Penalty,
+    /// The penalty of its bias.
+    pub bias_penalty: Penalty,
 }
 
-impl Layer {
-    const NONE: Self = Self {
-        in_dim: 0,
-        out_dim: 0,
-        activation: Activation::Linear,
-        kernel: Region::new(0, 0, 0),
-        bias: Region::new(0, 0, 0),
-        outputs_before: 0,
-        sums_before: 0,
-        words_before: 0,
-    };
-
-    /// The first layer of a network of `in_dim` inputs.
-    ///
-    /// # Errors
-    /// [`PlanError::Empty`] if there are no inputs or no units, [`PlanError::TooLarge`] if the parameters cannot be counted.
-    pub const fn first(in_dim: usize, spec: Dense) -> Result<Self, PlanError> {
-        Self { out_dim: in_dim, ..Self::NONE }.followed_by(0, spec)
-    }
-
-    /// The layer that follows this one, which is number `index`.
-    ///
-    /// # Errors
-    /// As [`Layer::first`], and [`PlanError::SoftmaxInside`] if this layer is a softmax, which nothing may follow.
-    pub const fn next(&self, index: usize, spec: Dense) -> Result<Self, PlanError> {
-        if matches!(self.activation, Activation::Softmax) {
-            return Err(PlanError::SoftmaxInside { layer: index - 1 });
+impl LayerSpec {
+    /// A layer of input 0 that does nothing.
+    pub const fn identity() -> Self {
+        Self {
+            input: Value::Input(0),
+            operation: Operation::Identity,
+            normalization: None,
+            activation: Activation::Linear,
+            dropout: None,
+            kernel_penalty: Penalty::NONE,
+            bias_penalty: Penalty::NONE,
         }
-        self.followed_by(index, spec)
     }
 
-    const fn followed_by(&self, layer: usize, spec: Dense) -> Result<Self, PlanError> {
-        let (in_dim, out_dim) = (self.out_dim, spec.units);
-        let offset = self.bias.end();
-        // What comes before the first layer has inputs for outputs, which are kept elsewhere.
-        let width = if self.in_dim == 0 { 0 } else { self.output_leading_dimension() };
-        let outputs_before = self.outputs_before + width;
-        let sums_before = self.sums_before + self.sums_leading_dimension();
-        let words_before = self.words_before + self.mask_words();
-        if in_dim == 0 || out_dim == 0 {
-            return Err(PlanError::Empty { layer, in_dim, out_dim });
+    /// `activation(x W + b)` with `units` outputs.
+    pub const fn dense(units: usize, activation: Activation) -> Self {
+        Self { operation: Operation::Dense { units, use_bias: true }, activation, ..Self::identity() }
+    }
+
+    /// Takes this value.
+    pub const fn of(self, input: Value) -> Self {
+        Self { input, ..self }
+    }
+
+    /// Leaves out the bias of a product.
+    pub const fn without_bias(self) -> Self {
+        match self.operation {
+            Operation::Dense { units, .. } => Self { operation: Operation::Dense { units, use_bias: false }, ..self },
+            _ => self,
         }
-        if let Some((name, found)) = spec.activation.invalid_parameter() {
-            return Err(PlanError::Parameter { layer, name, found });
-        }
-        // One limit for all sizes, far below where a product of two of them could overflow.
-        const LIMIT: usize = isize::MAX as usize / 64;
-        if in_dim > LIMIT || out_dim > LIMIT {
-            return Err(PlanError::TooLarge { layer, in_dim, out_dim });
-        }
-        let elements = match in_dim.checked_add(1) {
-            Some(rows) => rows.checked_mul(leading_dimension(out_dim)),
-            None => None,
-        };
-        match elements {
-            Some(elements) if elements <= LIMIT && offset <= LIMIT && outputs_before <= LIMIT => {}
-            _ => return Err(PlanError::TooLarge { layer, in_dim, out_dim }),
-        }
-        let kernel = Region::new(offset, in_dim, out_dim);
-        let bias = Region::new(kernel.end(), 1, out_dim);
-        Ok(Self { in_dim, out_dim, activation: spec.activation, kernel, bias, outputs_before, sums_before, words_before })
     }
 
-    /// The number of parameters: `in_dim * out_dim + out_dim`.
-    pub const fn parameter_count(&self) -> usize {
-        self.in_dim * self.out_dim + self.out_dim
+    /// Normalizes before the activation.
+    pub const fn batch_norm(self, normalization: BatchNorm) -> Self {
+        Self { normalization: Some(normalization), ..self }
     }
 
-    /// The distance from a row of outputs to the next.
-    pub(super) const fn output_leading_dimension(&self) -> usize {
-        leading_dimension(self.out_dim)
+    /// Drops elements at the end.
+    pub const fn dropout(self, dropout: Dropout) -> Self {
+        Self { dropout: Some(dropout), ..self }
     }
 
-    /// The distance from a row of weighted sums to the next; 0 if they are not kept.
-    pub(super) const fn sums_leading_dimension(&self) -> usize {
-        if self.activation.keeps_sums() { leading_dimension(self.out_dim) } else { 0 }
-    }
-
-    /// Words of a row of the mask; 0 without a mask.
-    pub(super) const fn mask_words(&self) -> usize {
-        if matches!(self.activation, Activation::Relu) { self.out_dim.div_ceil(LANES) } else { 0 }
+    /// Penalizes the weights of a product.
+    pub const fn kernel_penalty(self, kernel_penalty: Penalty) -> Self {
+        Self { kernel_penalty, ..self }
     }
 }
 
-/// The layers of a network of `in_dim` inputs, each of which takes the outputs of the one before.
-///
-/// This can be evaluated in a constant, so that buffers of exactly the right size can be statics.
-///
-/// # Panics
-/// Where [`Layer::first`] and [`Layer::next`] give errors, and if there are no layers; in a constant that is a compile error.
-pub const fn sequential<const N: usize>(in_dim: usize, specs: [Dense; N]) -> [Layer; N] {
-    assert!(N > 0, "at least 1 layer expected, found 0");
-    let mut layers = [Layer::NONE; N];
-    let mut i = 0;
-    while i < N {
-        let layer = if i == 0 { Layer::first(in_dim, specs[0]) } else { layers[i - 1].next(i, specs[i]) };
-        layers[i] = match layer {
-            Ok(layer) => layer,
-            Err(PlanError::SoftmaxInside { .. }) => panic!("softmax is for the last layer only"),
-            Err(PlanError::Parameter { .. }) => panic!("an activation's parameter is not a finite number of at least 0"),
-            Err(_) => panic!("a layer has no inputs, no outputs or too many"),
-        };
-        i += 1;
+/// What is to become small: the mean over the rows of one of these; formulas are in [`kernels::loss`](crate::kernels::loss).
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Loss {
+    /// Softmax cross-entropy with the number of a class as target. Takes the outputs for logits, unless they come from a softmax.
+    SparseCategoricalCrossentropy {
+        /// How much of the target is spread evenly over all classes.
+        label_smoothing: f32,
+    },
+    /// Softmax cross-entropy with a probability for each class as target. Takes the outputs for logits, unless they come from a softmax.
+    CategoricalCrossentropy {
+        /// How much of the target is spread evenly over all classes.
+        label_smoothing: f32,
+    },
+    /// Sigmoid cross-entropy of each output by itself. Takes the outputs for logits, unless they come from a sigmoid.
+    BinaryCrossentropy {
+        /// How far targets are moved towards 1/2.
+        label_smoothing: f32,
+    },
+    /// The mean square of differences.
+    MeanSquaredError,
+    /// The mean absolute difference.
+    MeanAbsoluteError,
+    /// Square near zero, linear from `delta` on.
+    Huber {
+        /// Where it becomes linear.
+        delta: f32,
+    },
+}
+
+impl Loss {
+    /// Whether targets are numbers of classes, rather than rows of numbers.
+    pub const fn takes_labels(self) -> bool {
+        matches!(self, Self::SparseCategoricalCrossentropy { .. })
     }
-    layers
+
+    /// Of how many elements of a row with this many columns it can be said that they are right: one where a class is chosen, all of the binary
+    /// cross-entropy, none of the others.
+    pub const fn elements_that_can_be_right(self, columns: usize) -> usize {
+        match self {
+            Self::SparseCategoricalCrossentropy { .. } | Self::CategoricalCrossentropy { .. } => 1,
+            Self::BinaryCrossentropy { .. } => columns,
+            _ => 0,
+        }
+    }
+
+    /// Whether loss and activation are computed as one, from the values in front of the activation.
+    pub(super) const fn contains(self, activation: Activation) -> bool {
+        match self {
+            Self::SparseCategoricalCrossentropy { .. } | Self::CategoricalCrossentropy { .. } => {
+                matches!(activation, Activation::Softmax)
+            }
+            Self::BinaryCrossentropy { .. } => matches!(activation, Activation::Sigmoid),
+            _ => false,
+        }
+    }
+}
+
+/// An output of the network.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Output {
+    /// The layer whose output it is.
+    pub layer: usize,
+    /// What is to become small.
+    pub loss: Loss,
+    /// The factor of this loss in the sum of all.
+    pub weight: f32,
+}
+
+impl Output {
+    /// The output of a layer, with the sparse categorical cross-entropy and weight 1.
+    pub const fn of(layer: usize) -> Self {
+        Self { layer, loss: Loss::SparseCategoricalCrossentropy { label_smoothing: 0.0 }, weight: 1.0 }
+    }
 }

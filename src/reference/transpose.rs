@@ -15,6 +15,18 @@ pub fn transpose(x: MatRef<'_>, mut y: MatMut<'_>) {
     }
 }
 
+/// `y = y + x^T`.
+///
+/// # Panics
+/// If `y` is smaller than `x^T`.
+pub fn transpose_added(x: MatRef<'_>, mut y: MatMut<'_>) {
+    for i in 0..x.rows() {
+        for j in 0..x.columns() {
+            y.row_mut(j)[i] += x.row(i)[j];
+        }
+    }
+}
+
 /// `y = x^T` where bit `i % 16` of word `i / 16` of row `j` of the mask is set, else 0.
 ///
 /// # Panics

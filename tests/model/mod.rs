@@ -5,10 +5,9 @@ use selvedge::data::{Dataset, ValidationSplit, synthetic};
 use selvedge::kernels::MatRef;
 use selvedge::kernels::gather::Scaling;
 use selvedge::model::{
-    Activation, Adam, Callback, Compile, CosineDecay, Dense, Epoch, Evaluation, Examples, Fit, Flatten, Initializer, Model,
+    Activation, Adam, BatchLogs, Callback, Compile, CosineDecay, Dense, Epoch, Examples, Fit, Flatten, Initializer, Model,
     ModelError, Nadam, Optimizer, RmsProp, Run, Sequential, Sgd,
 };
-use std::ops::ControlFlow;
 
 fn fashion_network() -> Sequential {
     Sequential::new(&[28, 28])
@@ -120,8 +119,10 @@ fn a_seed_gives_every_tensor_its_own_numbers() {
         .add(Dense::new(8).bias_initializer(Initializer::GlorotUniform))
         .add(Dense::new(8).kernel_initializer(Initializer::HeNormal).bias_initializer(Initializer::Constant(0.5)));
     let model = network.compile(Compile::new(SGD).threads(1)).unwrap();
-    let tensors: Vec<(String, Vec<f32>)> =
-        model.weights().map(|(name, matrix)| (name, (0..matrix.rows()).flat_map(|i| matrix.row(i).to_vec()).collect())).collect();
+    let tensors: Vec<(String, Vec<f32>)> = model
+        .weights()
+        .map(|(name, matrix)| (name.to_owned(), (0..matrix.rows()).flat_map(|i| matrix.row(i).to_vec()).collect()))
+        .collect();
     let names: Vec<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"]);
     assert_eq!(tensors.iter().map(|(_, values)| values.len()).collect::<Vec<_>>(), [64, 8, 64, 8]);
@@ -150,23 +151,32 @@ struct Recorder {
 }
 
 impl Callback for Recorder {
-    fn on_train_begin(&mut self, run: Run) {
+    fn on_train_begin(&mut self, run: Run, _: &mut Session<'_>) -> Result<(), ModelError> {
         self.events.push(format!("train {} {} {}", run.epochs, run.rows, run.steps));
+        Ok(())
     }
-    fn on_epoch_begin(&mut self, epoch: usize) {
+    fn on_epoch_begin(&mut self, epoch: usize, _: &mut Session<'_>) -> Result<(), ModelError> {
         self.events.push(format!("epoch {epoch}"));
+        Ok(())
     }
-    fn on_batch_end(&mut self, rows: usize, so_far: Evaluation) -> ControlFlow<()> {
-        assert!(so_far.loss > 0.0);
-        self.events.push(format!("{rows} rows"));
-        if self.stop_after_rows == Some(rows) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    fn on_batch_end(&mut self, logs: &BatchLogs, session: &mut Session<'_>) -> Result<(), ModelError> {
+        assert!(logs.so_far.loss > 0.0);
+        self.events.push(format!("{} rows", logs.rows));
+        if self.stop_after_rows == Some(logs.rows) {
+            session.stop();
+        }
+        Ok(())
     }
-    fn on_epoch_end(&mut self, epoch: usize, _: &Epoch) -> ControlFlow<()> {
+    fn on_epoch_end(&mut self, epoch: usize, _: &mut Epoch, session: &mut Session<'_>) -> Result<(), ModelError> {
         self.events.push(format!("end {epoch}"));
-        if self.stop_after_epoch == Some(epoch) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.stop_after_epoch == Some(epoch) {
+            session.stop();
+        }
+        Ok(())
     }
-    fn on_train_end(&mut self) {
+    fn on_train_end(&mut self, _: &mut Session<'_>) -> Result<(), ModelError> {
         self.events.push("done".into());
+        Ok(())
     }
 }
 
@@ -224,7 +234,7 @@ fn what_does_not_fit_is_refused_with_what_was_expected_and_found() {
     assert_eq!(message(model.evaluate(&few).unwrap_err()), "rows of 784 inputs expected, found 3");
     let zeros = vec![0.0; 2 * 784];
     let matrix = MatRef::new(&zeros, 2, 784, 784);
-    let labelled = |labels: &[u32]| Examples::floats(matrix, labels).map(|examples| examples.labels().to_vec());
+    let labelled = |labels: &[u32]| Examples::floats(matrix, labels).map(|examples| examples.class_labels().unwrap().to_vec());
     assert_eq!(message(labelled(&[1]).unwrap_err()), "labels of 2 rows expected, found 1");
     let wrong = [0, 10];
     let examples = Examples::floats(matrix, &wrong).unwrap();

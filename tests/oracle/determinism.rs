@@ -1,13 +1,13 @@
 //! What must not change a bit of a result: parts, threads, instruction sets, where inputs come from, what lies in the workspace and
 //! in padding, and the company of other rows.
 
-use super::{Buffers, Data, Linear, Relu, Softmax, bits, layers, parameters, random, unpadded};
-use selvedge::exec::{Batch, Context, Inputs, Report, evaluate, predict};
+use super::{Buffers, Data, Graph, Linear, One, Relu, Softmax, bits, parameters, random, regions, unpadded};
+use selvedge::exec::{Context, Inputs, Report, evaluate, predict};
 use selvedge::kernels::gather::Scaling;
 use selvedge::kernels::optimizers::{Momentum, MomentumKind, Optimizer};
 use selvedge::kernels::{MatMut, MatRef};
 use selvedge::parallel::{Executor, Pool, Serial};
-use selvedge::plan::{Layer, Plan};
+use selvedge::plan::Plan;
 use selvedge::simd::Isa;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -19,8 +19,8 @@ const STEPS: usize = 50;
 
 const OPTIMIZER: Optimizer = Optimizer::Momentum(Momentum { learning_rate: 0.05, momentum: 0.9, kind: MomentumKind::Nesterov });
 
-fn network() -> Vec<Layer> {
-    layers(23, &[(37, Relu), (18, Linear), (7, Softmax)])
+fn graph() -> Graph {
+    Graph::chain(23, &[(37, Relu), (18, Linear), (7, Softmax)])
 }
 
 /// Where the rows of a minibatch come from.
@@ -46,8 +46,8 @@ const PLAIN: Setting = Setting { source: Source::Rows, workspace: 0.0, padding: 
 
 /// All bits that fifty steps leave behind: parameters, velocities, and the loss and hits of each step.
 fn train(seed: u64, isa: Isa, executor: &dyn Executor, setting: Setting) -> Vec<u32> {
-    let layers = network();
-    let plan = Plan::training(&layers, BATCH, executor.parts());
+    let graph = graph();
+    let plan = Plan::training(graph.network(), BATCH, executor.parts());
     let mut random = random(seed);
     let data = Data::new(&mut random, ROWS, plan.in_dim(), plan.out_dim());
     let longer = plan.in_dim() + 5;
@@ -64,7 +64,7 @@ fn train(seed: u64, isa: Isa, executor: &dyn Executor, setting: Setting) -> Vec<
     let mut buffers = Buffers::new(&plan, &OPTIMIZER, parameters(&plan, &mut random, setting.padding));
     buffers.workspace.fill(setting.workspace);
     buffers.state.fill(setting.padding);
-    for region in layers.iter().flat_map(|layer| [layer.kernel, layer.bias]) {
+    for region in regions(&plan).filter(|region| !region.is_empty()) {
         let mut matrix = region.of_mut(&mut buffers.state);
         (0..region.rows).for_each(|i| matrix.row_mut(i).fill(0.0));
     }
@@ -79,7 +79,8 @@ fn train(seed: u64, isa: Isa, executor: &dyn Executor, setting: Setting) -> Vec<
             Source::Gathered => Inputs::Gathered { rows: data.matrix(), order: &order[rows.clone()] },
             Source::Bytes => Inputs::Bytes { rows: &data.bytes, order: &order[rows.clone()], scaling: Scaling::UNIT },
         };
-        let Report { loss_sum, hits } = buffers.step(&context, &OPTIMIZER, &Batch { inputs, labels: &labels[rows] });
+        let report = buffers.step(&context, OPTIMIZER, &One::new(inputs, &labels[rows]).batch());
+        let (Report { loss_sum, .. }, hits) = (report, report.hits());
         assert!(loss_sum.is_finite(), "step {step}: loss {loss_sum}");
         reports.extend([loss_sum.to_bits(), hits as u32]);
     }
@@ -159,9 +160,9 @@ fn training_lowers_the_loss() {
 /// Row `i` of a batch comes out as that row alone does, in predictions and in losses, whatever the parts.
 #[test]
 fn rows_do_not_know_each_other() {
-    let layers = network();
+    let graph = graph();
     let mut random = random(9);
-    let alone = Plan::inference(&layers, 1, 1);
+    let alone = Plan::inference(graph.network(), 1, 1);
     let parameters = parameters(&alone, &mut random, f32::NAN);
     let data = Data::new(&mut random, BATCH, alone.in_dim(), alone.out_dim());
     let row = |i: usize| Inputs::Rows(MatRef::new(data.matrix().row(i), 1, data.in_dim, data.in_dim));
@@ -171,31 +172,33 @@ fn rows_do_not_know_each_other() {
         let mut expected = vec![0.0; BATCH * alone.out_dim()];
         let mut reports = Vec::new();
         for (i, y) in expected.chunks_mut(alone.out_dim()).enumerate() {
-            predict(&context, &row(i), &parameters, &mut workspace, MatMut::new(y, 1, alone.out_dim(), alone.out_dim()));
-            let batch = Batch { inputs: row(i), labels: &data.labels[i..=i] };
-            reports.push(evaluate(&context, &batch, &parameters, &mut workspace));
+            let outputs = MatMut::new(y, 1, alone.out_dim(), alone.out_dim());
+            predict(&context, &[row(i)], &parameters, &mut workspace, &mut [outputs]);
+            let one = One::new(row(i), &data.labels[i..=i]);
+            reports.push(evaluate(&context, &one.batch(), &parameters, &mut workspace));
             let sum: f32 = y.iter().sum();
             assert!((sum - 1.0).abs() < 1e-5, "probabilities of row {i} have the sum {sum}");
         }
         for parts in PARTS {
             for rows in [BATCH, BATCH - 1, 2, 1] {
-                let plan = Plan::inference(&layers, BATCH, parts);
+                let plan = Plan::inference(graph.network(), BATCH, parts);
                 let mut workspace = vec![f32::MAX; plan.workspace_len()];
                 let context = Context { isa, plan: &plan, executor: &Serial::new(parts) };
                 // Outputs in longer rows: what lies between them stays.
                 let longer = plan.out_dim() + 3;
                 let mut outputs = vec![-1.0; rows * longer];
                 let inputs = Inputs::Rows(MatRef::new(&data.values, rows, data.in_dim, data.in_dim));
-                predict(&context, &inputs, &parameters, &mut workspace, MatMut::new(&mut outputs, rows, plan.out_dim(), longer));
+                let matrix = MatMut::new(&mut outputs, rows, plan.out_dim(), longer);
+                predict(&context, &[inputs], &parameters, &mut workspace, &mut [matrix]);
                 for (i, (found, expected)) in outputs.chunks(longer).zip(expected.chunks(plan.out_dim())).enumerate() {
                     assert_eq!(bits(&found[..plan.out_dim()]), bits(expected), "{isa}, {parts} parts, row {i} of {rows}");
                     assert_eq!(found[plan.out_dim()..], [-1.0; 3], "{isa}, {parts} parts: behind row {i} of {rows}");
                 }
-                let batch = Batch { inputs, labels: &data.labels[..rows] };
-                let report = evaluate(&context, &batch, &parameters, &mut workspace);
+                let one = One::new(inputs, &data.labels[..rows]);
+                let report = evaluate(&context, &one.batch(), &parameters, &mut workspace);
                 assert_eq!(
-                    report.hits,
-                    reports[..rows].iter().map(|report| report.hits).sum::<usize>(),
+                    report.hits(),
+                    reports[..rows].iter().map(Report::hits).sum::<usize>(),
                     "{isa}, {parts} parts, {rows} rows"
                 );
                 let losses = reports[..rows].iter().map(|report| report.loss_sum);

@@ -1,7 +1,7 @@
 //! Teams under stress: more threads than processors, nothing to do, and parts that fail.
 
-use super::{Buffers, Data, Relu, Softmax, bits, layers, parameters, random};
-use selvedge::exec::{Batch, Context};
+use super::{Buffers, Data, Graph, One, Relu, Softmax, bits, parameters, random};
+use selvedge::exec::{Context, Inputs};
 use selvedge::kernels::optimizers::{Optimizer, Sgd};
 use selvedge::parallel::{Executor, Pool};
 use selvedge::plan::Plan;
@@ -84,9 +84,9 @@ fn a_busy_worker_is_seen() {
 /// and the team goes on.
 #[test]
 fn a_step_that_fails_changes_no_parameter() {
-    let layers = layers(5, &[(17, Relu), (3, Softmax)]);
+    let graph = Graph::chain(5, &[(17, Relu), (3, Softmax)]);
     let threads = 3;
-    let plan = Plan::training(&layers, 9, threads);
+    let plan = Plan::training(graph.network(), 9, threads);
     let mut random = random(1);
     let parameters = parameters(&plan, &mut random, 0.0);
     let data = Data::new(&mut random, 9, 5, 3);
@@ -96,12 +96,12 @@ fn a_step_that_fails_changes_no_parameter() {
             let mut buffers = Buffers::new(&plan, &OPTIMIZER, parameters.clone());
             let mut labels = data.labels.clone();
             labels[part * 3 + 1] = 3;
-            let batch = Batch { labels: &labels, ..data.batch() };
+            let one = One::new(Inputs::Rows(data.matrix()), &labels);
             let panic =
-                catch_unwind(AssertUnwindSafe(|| buffers.step(&context, &OPTIMIZER, &batch))).expect_err("a label too large");
+                catch_unwind(AssertUnwindSafe(|| buffers.step(&context, OPTIMIZER, &one.batch()))).expect_err("a label too large");
             assert_eq!(panic.downcast_ref::<String>().expect("a message"), "a label below 3 expected in row 1, found 3");
             assert_eq!(bits(&buffers.parameters), bits(&parameters));
-            let report = buffers.step(&context, &OPTIMIZER, &data.batch());
+            let report = buffers.step(&context, OPTIMIZER, &data.one().batch());
             assert!(report.loss_sum.is_finite());
             assert_ne!(bits(&buffers.parameters), bits(&parameters));
         }

@@ -5,7 +5,7 @@
 //! A derivative jumps where the input of a ReLU crosses 0, and there rounding decides on which side it is taken. So data is drawn
 //! again until no such input is closer to 0 than [`KINK`]; the derivative at 0 itself has a test of its own.
 
-use super::{Buffers, Data, Linear, Relu, Softmax, layers, parameters, pick, random, random_layers, unpadded};
+use super::{Buffers, Data, Graph, Linear, Relu, Softmax, parameters, pick, random, random_chain, unpadded};
 use rand::RngExt;
 use rand_pcg::Pcg32;
 use selvedge::exec::{Batch, Context};
@@ -29,7 +29,7 @@ fn reference(layers: &[Layer], buffer: &[f32]) -> Network<f64> {
     let dense = |layer: &Layer| network::Dense {
         kernel: (0..layer.in_dim).map(|i| lift(layer.kernel.of(buffer).row(i))).collect(),
         bias: lift(layer.bias.of(buffer).row(0)),
-        activation: match layer.activation {
+        activation: match layer.spec.activation {
             Relu => network::Activation::Relu,
             // The loss brings the softmax.
             _ => network::Activation::Linear,
@@ -47,7 +47,7 @@ fn gradient(context: &Context<'_>, batch: &Batch<'_>, parameters: &[f32]) -> Net
     let plan = context.plan;
     let optimizer = Optimizer::Momentum(Momentum { learning_rate: 1.0, momentum: 0.0, kind: MomentumKind::Classic });
     let mut buffers = Buffers::new(plan, &optimizer, parameters.to_vec());
-    buffers.step(context, &optimizer, batch);
+    buffers.step(context, optimizer, batch);
     let mut gradient = reference(plan.layers(), &buffers.state);
     gradient.parameters_mut().for_each(|g| *g = -*g);
     gradient
@@ -152,13 +152,14 @@ const SMALL: &[Case] = &[
 fn every_element_of_small_networks() {
     let mut random = random(1);
     for (i, case) in SMALL.iter().enumerate() {
-        let layers = layers(case.in_dim, case.specs);
-        let plan = Plan::training(&layers, case.batch, case.parts);
+        let graph = Graph::chain(case.in_dim, case.specs);
+        let plan = Plan::training(graph.network(), case.batch, case.parts);
         let (parameters, data) = problem(&plan, &mut random, case.batch);
-        let truth = derivatives(&reference(&layers, &parameters), &data);
+        let truth = derivatives(&reference(&graph.layers, &parameters), &data);
         for isa in Isa::available() {
             let context = Context { isa, plan: &plan, executor: &Serial::new(case.parts) };
-            compare(&gradient(&context, &data.batch(), &parameters), &truth).unwrap_or_else(|e| panic!("case {i}, {isa}: {e}"));
+            compare(&gradient(&context, &data.one().batch(), &parameters), &truth)
+                .unwrap_or_else(|e| panic!("case {i}, {isa}: {e}"));
         }
     }
 }
@@ -166,14 +167,14 @@ fn every_element_of_small_networks() {
 #[test]
 fn directions_and_elements_of_the_fashion_network() {
     let mut random = random(2);
-    let layers = layers(784, &[(300, Relu), (100, Relu), (10, Softmax)]);
-    let plan = Plan::training(&layers, 8, 3);
+    let graph = Graph::chain(784, &[(300, Relu), (100, Relu), (10, Softmax)]);
+    let plan = Plan::training(graph.network(), 8, 3);
     let (parameters, data) = problem(&plan, &mut random, 8);
-    let network = reference(&layers, &parameters);
+    let network = reference(&graph.layers, &parameters);
     let truth = network.gradient(&rows(&data), &data.labels);
     let size = norm(&truth.parameters().collect::<Vec<_>>());
     let found: Vec<_> = Isa::available()
-        .map(|isa| gradient(&Context { isa, plan: &plan, executor: &Serial::new(3) }, &data.batch(), &parameters))
+        .map(|isa| gradient(&Context { isa, plan: &plan, executor: &Serial::new(3) }, &data.one().batch(), &parameters))
         .collect();
     for _ in 0..3 {
         let v = direction(&network, &mut random);
@@ -194,12 +195,12 @@ fn random_networks() {
     let isas: Vec<Isa> = Isa::available().collect();
     for seed in 0..1000 {
         let random = &mut random(seed);
-        let layers = random_layers(random);
+        let graph = random_chain(random);
         let (batch, parts) = (random.random_range(1..=20), random.random_range(1..=8));
-        let plan = Plan::training(&layers, batch, parts);
+        let plan = Plan::training(graph.network(), batch, parts);
         let rows_of_batch = random.random_range(1..=batch);
         let (parameters, data) = problem(&plan, random, rows_of_batch);
-        let network = reference(&layers, &parameters);
+        let network = reference(&graph.layers, &parameters);
         let truth = network.gradient(&rows(&data), &data.labels);
         let v = direction(&network, random);
         let (expected, along) = (derivative(&network, &v, &data), dot(&v, &truth));
@@ -207,8 +208,8 @@ fn random_networks() {
         assert!((along - expected).abs() <= 1e-12 * size, "seed {seed}: {expected:e} expected, found {along:e}");
         let isa = *pick(random, &isas);
         let context = Context { isa, plan: &plan, executor: &Serial::new(parts) };
-        let found = gradient(&context, &data.batch(), &parameters);
-        compare(&found, &truth).unwrap_or_else(|e| panic!("seed {seed}, {isa}, {batch} rows, {parts} parts: {e}\n{layers:?}"));
+        let found = gradient(&context, &data.one().batch(), &parameters);
+        compare(&found, &truth).unwrap_or_else(|e| panic!("seed {seed}, {isa}, {batch} rows, {parts} parts: {e}\n{graph:?}"));
     }
 }
 
@@ -217,10 +218,10 @@ fn random_networks() {
 fn back_propagation_of_the_reference() {
     let mut random = random(3);
     for (i, case) in SMALL.iter().enumerate() {
-        let layers = layers(case.in_dim, case.specs);
-        let plan = Plan::training(&layers, case.batch, case.parts);
+        let graph = Graph::chain(case.in_dim, case.specs);
+        let plan = Plan::training(graph.network(), case.batch, case.parts);
         let (parameters, data) = problem(&plan, &mut random, case.batch);
-        let network = reference(&layers, &parameters);
+        let network = reference(&graph.layers, &parameters);
         let truth = derivatives(&network, &data);
         let found = network.gradient(&rows(&data), &data.labels);
         let size = norm(&truth.parameters().collect::<Vec<_>>());
@@ -233,15 +234,15 @@ fn back_propagation_of_the_reference() {
 /// At a weighted sum of exactly 0 a ReLU is off, and off means zero gradients, not small ones.
 #[test]
 fn the_derivative_at_a_kink_is_zero() {
-    let layers = layers(5, &[(20, Relu), (3, Softmax)]);
-    let plan = Plan::training(&layers, 4, 2);
+    let graph = Graph::chain(5, &[(20, Relu), (3, Softmax)]);
+    let plan = Plan::training(graph.network(), 4, 2);
     let mut random = random(4);
     let mut parameters = parameters(&plan, &mut random, 0.0);
-    parameters[..layers[0].bias.end()].fill(0.0);
+    parameters[..graph.layers[0].bias.end()].fill(0.0);
     let data = Data::new(&mut random, 4, 5, 3);
-    let truth = reference(&layers, &parameters).gradient(&rows(&data), &data.labels);
+    let truth = reference(&graph.layers, &parameters).gradient(&rows(&data), &data.labels);
     for isa in Isa::available() {
-        let found = gradient(&Context { isa, plan: &plan, executor: &Serial::new(2) }, &data.batch(), &parameters);
+        let found = gradient(&Context { isa, plan: &plan, executor: &Serial::new(2) }, &data.one().batch(), &parameters);
         assert!(found.layers[0].rows().flatten().all(|&g| g == 0.0), "{isa}");
         compare(&found, &truth).unwrap_or_else(|e| panic!("{isa}: {e}"));
     }
@@ -250,13 +251,13 @@ fn the_derivative_at_a_kink_is_zero() {
 /// Every rule moves the weights by the gradient that the velocity shows.
 #[test]
 fn every_optimizer_uses_the_same_gradient() {
-    let layers = layers(9, &[(17, Relu), (4, Softmax)]);
-    let plan = Plan::training(&layers, 6, 2);
+    let graph = Graph::chain(9, &[(17, Relu), (4, Softmax)]);
+    let plan = Plan::training(graph.network(), 6, 2);
     let mut random = random(5);
     let (parameters, data) = problem(&plan, &mut random, 6);
     for isa in Isa::available() {
         let context = Context { isa, plan: &plan, executor: &Serial::new(2) };
-        let gradient: Vec<f32> = gradient(&context, &data.batch(), &parameters).parameters().map(|g| g as f32).collect();
+        let gradient: Vec<f32> = gradient(&context, &data.one().batch(), &parameters).parameters().map(|g| g as f32).collect();
         let learning_rate = 0.1;
         let nesterov = Momentum { learning_rate, momentum: 0.5, kind: MomentumKind::Nesterov };
         let classic = Momentum { kind: MomentumKind::Classic, ..nesterov };
@@ -267,7 +268,7 @@ fn every_optimizer_uses_the_same_gradient() {
             (Optimizer::Momentum(nesterov), 1.5),
         ] {
             let mut buffers = Buffers::new(&plan, &optimizer, parameters.clone());
-            buffers.step(&context, &optimizer, &data.batch());
+            buffers.step(&context, optimizer, &data.one().batch());
             let (before, after) = (unpadded(&plan, &parameters), unpadded(&plan, &buffers.parameters));
             for ((before, after), g) in before.iter().zip(after).zip(&gradient) {
                 // The product by 1.5 is the only rounding that the rule may place elsewhere.
@@ -284,23 +285,23 @@ fn every_optimizer_uses_the_same_gradient() {
 #[test]
 fn two_threads_compute_the_same_gradient() {
     let mut random = random(6);
-    let layers = layers(20, &[(30, Relu), (5, Softmax)]);
-    let plan = Plan::training(&layers, 9, 2);
+    let graph = Graph::chain(20, &[(30, Relu), (5, Softmax)]);
+    let plan = Plan::training(graph.network(), 9, 2);
     let (parameters, data) = problem(&plan, &mut random, 9);
-    let truth = derivatives(&reference(&layers, &parameters), &data);
+    let truth = derivatives(&reference(&graph.layers, &parameters), &data);
     Pool::new(2).expect("threads").team(|team| {
         let context = Context { isa: Isa::detect(), plan: &plan, executor: team };
-        compare(&gradient(&context, &data.batch(), &parameters), &truth).unwrap_or_else(|e| panic!("{e}"));
+        compare(&gradient(&context, &data.one().batch(), &parameters), &truth).unwrap_or_else(|e| panic!("{e}"));
     });
 }
 
 /// The comparison refuses one element that is off by a thousandth, wherever it is not negligible, and NaN anywhere.
 #[test]
 fn a_wrong_gradient_is_refused() {
-    let layers = layers(6, &[(9, Relu), (4, Softmax)]);
-    let plan = Plan::training(&layers, 5, 1);
+    let graph = Graph::chain(6, &[(9, Relu), (4, Softmax)]);
+    let plan = Plan::training(graph.network(), 5, 1);
     let (parameters, data) = problem(&plan, &mut random(7), 5);
-    let truth = reference(&layers, &parameters).gradient(&rows(&data), &data.labels);
+    let truth = reference(&graph.layers, &parameters).gradient(&rows(&data), &data.labels);
     compare(&truth, &truth).expect("equal gradients");
     let size = norm(&truth.parameters().collect::<Vec<_>>()) / (plan.parameter_count() as f64).sqrt();
     let mut tried = 0;

@@ -7,10 +7,11 @@ mod plan;
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg32;
-use selvedge::exec::{Batch, Context, Inputs, Report, train_step};
+use selvedge::error::PlanError;
+use selvedge::exec::{Batch, Context, Inputs, Report, Step, Targets, train_step};
 use selvedge::kernels::MatRef;
 use selvedge::kernels::optimizers::Optimizer;
-use selvedge::plan::{Activation, Dense, Layer, Memory, Plan};
+use selvedge::plan::{Activation, Input, Layer, LayerSpec, Memory, Network, Output, Plan, Region, Value, arrange};
 
 use Activation::{Linear, Relu, Softmax};
 
@@ -19,23 +20,43 @@ fn random(seed: u64) -> Pcg32 {
     Pcg32::seed_from_u64(seed)
 }
 
-/// The layers of a network.
-fn layers(in_dim: usize, specs: &[(usize, Activation)]) -> Vec<Layer> {
-    let mut layers: Vec<Layer> = Vec::new();
-    for (i, &(units, activation)) in specs.iter().enumerate() {
-        let spec = Dense::new(units, activation);
-        let layer = layers.last().map_or_else(|| Layer::first(in_dim, spec), |before| before.next(i, spec));
-        layers.push(layer.expect("a network that can be planned"));
-    }
-    layers
+/// An arranged network with its own memory.
+#[derive(Clone, Debug)]
+struct Graph {
+    inputs: Vec<Input>,
+    layers: Vec<Layer>,
+    outputs: Vec<Output>,
 }
 
-/// A random network of up to four layers of up to 40 units.
-fn random_layers(random: &mut Pcg32) -> Vec<Layer> {
+impl Graph {
+    /// Inputs of these numbers of columns, and layers.
+    fn arrange(inputs: &[usize], specs: &[LayerSpec], outputs: &[Output]) -> Result<Self, PlanError> {
+        let mut inputs: Vec<Input> = inputs.iter().copied().map(Input::new).collect();
+        let mut layers = vec![Layer::EMPTY; specs.len()];
+        arrange(&mut inputs, specs, outputs, &mut layers)?;
+        Network::new(&inputs, &layers, outputs)?;
+        Ok(Self { inputs, layers, outputs: outputs.to_vec() })
+    }
+
+    /// Dense layers that follow each other, to classify with.
+    fn chain(in_dim: usize, specs: &[(usize, Activation)]) -> Self {
+        let before = |i: usize| i.checked_sub(1).map_or(Value::Input(0), Value::Layer);
+        let specs = specs.iter().enumerate().map(|(i, &(units, activation))| LayerSpec::dense(units, activation).of(before(i)));
+        let specs: Vec<LayerSpec> = specs.collect();
+        Self::arrange(&[in_dim], &specs, &[Output::of(specs.len() - 1)]).expect("a network that can be planned")
+    }
+
+    fn network(&self) -> Network<'_> {
+        Network::new(&self.inputs, &self.layers, &self.outputs).expect("a network that has been checked")
+    }
+}
+
+/// A random chain of up to four layers of up to 40 units.
+fn random_chain(random: &mut Pcg32) -> Graph {
     let hidden = random.random_range(0..4);
     let mut specs: Vec<_> = (0..hidden).map(|_| (random.random_range(1..=40), *pick(random, &[Linear, Relu, Relu]))).collect();
     specs.push((random.random_range(1..=20), *pick(random, &[Linear, Relu, Softmax, Softmax])));
-    layers(random.random_range(1..=40), &specs)
+    Graph::chain(random.random_range(1..=40), &specs)
 }
 
 fn pick<'a, T>(random: &mut Pcg32, choices: &'a [T]) -> &'a T {
@@ -57,10 +78,14 @@ fn parameters(plan: &Plan<'_>, random: &mut Pcg32, padding: f32) -> Vec<f32> {
     buffer
 }
 
+/// Everything in a layout of parameters but padding: of each layer kernel, bias, gamma, beta, moving statistics and alpha.
+fn regions(plan: &Plan<'_>) -> impl Iterator<Item = Region> {
+    plan.layers().iter().flat_map(Layer::tensors).map(|tensor| tensor.region)
+}
+
 /// Parameters without their padding.
 fn unpadded(plan: &Plan<'_>, buffer: &[f32]) -> Vec<f32> {
-    let regions = plan.layers().iter().flat_map(|layer| [layer.kernel, layer.bias]);
-    regions.flat_map(|region| (0..region.rows).flat_map(move |i| region.of(buffer).row(i))).copied().collect()
+    regions(plan).flat_map(|region| (0..region.rows).flat_map(move |i| region.of(buffer).row(i))).copied().collect()
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -91,8 +116,25 @@ impl Data {
         MatRef::new(&self.values, self.rows(), self.in_dim, self.in_dim)
     }
 
+    /// What a network with one input and one output is given, see [`One::batch`].
+    fn one(&self) -> One<'_> {
+        One::new(Inputs::Rows(self.matrix()), &self.labels)
+    }
+}
+
+/// The inputs and labels of a network that has one of each.
+struct One<'a> {
+    inputs: [Inputs<'a>; 1],
+    targets: [Targets<'a>; 1],
+}
+
+impl<'a> One<'a> {
+    fn new(inputs: Inputs<'a>, labels: &'a [u32]) -> Self {
+        Self { inputs: [inputs], targets: [Targets::Labels(labels)] }
+    }
+
     fn batch(&self) -> Batch<'_> {
-        Batch { inputs: Inputs::Rows(self.matrix()), labels: &self.labels }
+        Batch { inputs: &self.inputs, targets: &self.targets, weights: None }
     }
 }
 
@@ -100,18 +142,24 @@ impl Data {
 struct Buffers {
     parameters: Vec<f32>,
     state: Vec<f32>,
+    gradients: Vec<f32>,
     workspace: Vec<f32>,
 }
 
 impl Buffers {
-    /// With a state of zeros and a workspace of anything.
+    /// With a state of zeros, and gradients and a workspace of anything.
     fn new(plan: &Plan<'_>, optimizer: &Optimizer, parameters: Vec<f32>) -> Self {
         let state = vec![0.0; plan.state_len(optimizer.numbers_per_parameter())];
-        Self { parameters, state, workspace: vec![f32::NAN; plan.workspace_len()] }
+        let gradients = vec![f32::NAN; plan.parameters_len()];
+        Self { parameters, state, gradients, workspace: vec![f32::NAN; plan.workspace_len()] }
     }
 
-    fn step(&mut self, context: &Context<'_>, optimizer: &Optimizer, batch: &Batch<'_>) -> Report {
-        let Self { parameters, state, workspace } = self;
-        train_step(context, optimizer, batch, &mut Memory { parameters, state, workspace })
+    fn memory(&mut self) -> Memory<'_> {
+        let Self { parameters, state, gradients, workspace } = self;
+        Memory { parameters, state, gradients, workspace }
+    }
+
+    fn step(&mut self, context: &Context<'_>, step: impl Into<Step>, batch: &Batch<'_>) -> Report {
+        train_step(context, &step.into(), batch, &mut self.memory())
     }
 }

@@ -1,14 +1,14 @@
 //! Where a plan puts things, and what it refuses.
 
-use super::{Buffers, Data, Linear, Relu, Softmax, layers, parameters, random, random_layers, unpadded};
+use super::{Buffers, Data, Graph, One, Relu, Softmax, parameters, random, random_chain, unpadded};
 use rand::RngExt;
 use selvedge::error::PlanError;
-use selvedge::exec::{Batch, Context, Inputs, evaluate, predict, train_step};
+use selvedge::exec::{Context, Inputs, evaluate, predict, train_step};
 use selvedge::kernels::gather::Scaling;
 use selvedge::kernels::optimizers::{Momentum, MomentumKind, Optimizer, Sgd};
 use selvedge::kernels::{MatMut, MatRef};
 use selvedge::parallel::Serial;
-use selvedge::plan::{Aligned, Dense, Layer, Memory, Plan, Purpose, leading_dimension, sequential};
+use selvedge::plan::{Aligned, Chain, Layer, LayerSpec, Memory, Output, Plan, Purpose, Value, leading_dimension, sequential};
 use selvedge::simd::{Isa, LANES};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -83,10 +83,10 @@ fn check_order(lines: &[Line], len: usize, context: &str) {
 fn regions_are_disjoint_in_order_and_inside() {
     let mut random = random(1);
     for _ in 0..500 {
-        let layers = random_layers(&mut random);
+        let graph = random_chain(&mut random);
         let (batch, parts) = (random.random_range(1..=300), random.random_range(1..=64));
-        let context = format!("{layers:?}, {batch} rows, {parts} parts");
-        for plan in [Plan::training(&layers, batch, parts), Plan::inference(&layers, batch, parts)] {
+        let context = format!("{graph:?}, {batch} rows, {parts} parts");
+        for plan in [Plan::training(graph.network(), batch, parts), Plan::inference(graph.network(), batch, parts)] {
             let map = Map::of(&plan);
             assert_eq!((map.parameters_len, map.workspace_len), (plan.parameters_len(), plan.workspace_len()), "{context}");
             assert_eq!(map.workspace_len, parts * map.block_len, "{context}");
@@ -97,7 +97,7 @@ fn regions_are_disjoint_in_order_and_inside() {
             if plan.purpose() == Purpose::Training {
                 check_order(&map.block, map.block_len, &context);
             } else {
-                check_turns(&map, &layers, &context);
+                check_turns(&map, &graph.layers, &context);
             }
         }
     }
@@ -120,9 +120,9 @@ fn check_turns(map: &Map, layers: &[Layer], context: &str) {
 /// What a step leaves in its workspace lies where the map says.
 #[test]
 fn the_map_is_true() {
-    let layers = layers(6, &[(20, Relu), (3, Softmax)]);
+    let graph = Graph::chain(6, &[(20, Relu), (3, Softmax)]);
     let (batch, parts) = (10, 4);
-    let plan = Plan::training(&layers, batch, parts);
+    let plan = Plan::training(graph.network(), batch, parts);
     let map = Map::of(&plan);
     let mut random = random(2);
     let data = Data::new(&mut random, batch, 6, 3);
@@ -131,7 +131,7 @@ fn the_map_is_true() {
     let order: Vec<u32> = (0..batch as u32).collect();
     let inputs = Inputs::Bytes { rows: &data.bytes, order: &order, scaling: Scaling::UNIT };
     let context = Context { isa: Isa::detect(), plan: &plan, executor: &Serial::new(parts) };
-    let report = buffers.step(&context, &SGD, &Batch { inputs, labels: &data.labels });
+    let report = buffers.step(&context, SGD, &One::new(inputs, &data.labels).batch());
 
     let (mut losses, mut hits, mut last_gradients) = (0.0, 0.0, vec![0.0; 3]);
     for part in 0..parts {
@@ -146,12 +146,12 @@ fn the_map_is_true() {
         for (i, row) in rows.clone().enumerate() {
             assert_eq!(input.row(i), data.matrix().row(row));
             for (j, (&y, &dz)) in hidden.row(i).iter().zip(gradient.row(i)).enumerate() {
-                let kernel = layers[0].kernel.of(&start);
-                let z = (0..6).fold(layers[0].bias.of(&start).row(0)[j], |z, k| input.row(i)[k] * kernel.row(k)[j] + z);
+                let kernel = graph.layers[0].kernel.of(&start);
+                let z = (0..6).fold(graph.layers[0].bias.of(&start).row(0)[j], |z, k| input.row(i)[k] * kernel.row(k)[j] + z);
                 assert!((y - z.max(0.0)).abs() < 1e-5, "row {row}, unit {j}: {} expected, found {y}", z.max(0.0));
                 assert_eq!(dz != 0.0, y > 0.0, "row {row}, unit {j}: gradient {dz} behind output {y}");
             }
-            for (sum, g) in last_gradients.iter_mut().zip(matrix("layer 1 output").row(i)) {
+            for (sum, g) in last_gradients.iter_mut().zip(matrix("layer 1 gradient").row(i)) {
                 *sum += g;
             }
         }
@@ -159,8 +159,8 @@ fn the_map_is_true() {
         hits += if rows.is_empty() { 0.0 } else { block[place.offset] };
         losses += block[place.offset + LANES..][..rows.len()].iter().sum::<f32>();
     }
-    assert!((losses - report.loss_sum).abs() < 1e-5 && hits as usize == report.hits, "{losses}, {hits}, {report:?}");
-    let (before, after) = (layers[1].bias.of(&start), layers[1].bias.of(&buffers.parameters));
+    assert!((losses - report.loss_sum).abs() < 1e-5 && hits as usize == report.hits(), "{losses}, {hits}, {report:?}");
+    let (before, after) = (graph.layers[1].bias.of(&start), graph.layers[1].bias.of(&buffers.parameters));
     for ((before, after), g) in before.row(0).iter().zip(after.row(0)).zip(last_gradients) {
         assert!((before - 0.1 * g - after).abs() < 1e-6);
     }
@@ -173,27 +173,28 @@ fn leading_dimensions() {
     }
 }
 
-static FASHION: [Layer; 3] = sequential(784, [Dense::new(300, Relu), Dense::new(100, Relu), Dense::new(10, Softmax)]);
+static FASHION: Chain<3> =
+    sequential(784, [LayerSpec::dense(300, Relu), LayerSpec::dense(100, Relu), LayerSpec::dense(10, Softmax)]);
 
 #[test]
 fn parameter_counts() {
-    assert_eq!(FASHION.each_ref().map(Layer::parameter_count), [235_500, 30_100, 1_010]);
-    let plan = Plan::training(&FASHION, 32, 2);
+    assert_eq!(FASHION.network().layers().iter().map(Layer::parameter_count).collect::<Vec<_>>(), [235_500, 30_100, 1_010]);
+    let plan = Plan::training(FASHION.network(), 32, 2);
     assert_eq!(plan.parameter_count(), 266_610);
     assert_eq!(unpadded(&plan, &vec![0.0; plan.parameters_len()]).len(), 266_610);
     // Two operations for each multiply-add: forward, weight gradients, input gradients of all layers but the first.
     assert_eq!(plan.operations_per_row(), 2 * (2 * 784 * 300 + 3 * 300 * 100 + 3 * 100 * 10));
-    assert_eq!(Plan::inference(&FASHION, 32, 2).operations_per_row(), 2 * (784 * 300 + 300 * 100 + 100 * 10));
+    assert_eq!(Plan::inference(FASHION.network(), 32, 2).operations_per_row(), 2 * (784 * 300 + 300 * 100 + 100 * 10));
 }
 
 #[test]
 fn memory_maps() {
-    assert_eq!(Plan::training(&FASHION, 32, 2).to_string(), include_str!("training_map.txt"));
-    assert_eq!(Plan::inference(&FASHION, 32, 2).to_string(), include_str!("inference_map.txt"));
+    assert_eq!(Plan::training(FASHION.network(), 32, 2).to_string(), include_str!("training_map.txt"));
+    assert_eq!(Plan::inference(FASHION.network(), 32, 2).to_string(), include_str!("inference_map.txt"));
 }
 
-static LAYERS: [Layer; 2] = sequential(4, [Dense::new(8, Relu), Dense::new(3, Softmax)]);
-static PLAN: Plan<'static> = Plan::training(&LAYERS, 2, 1);
+static CHAIN: Chain<2> = sequential(4, [LayerSpec::dense(8, Relu), LayerSpec::dense(3, Softmax)]);
+static PLAN: Plan<'static> = Plan::training(CHAIN.network(), 2, 1);
 static PARAMETERS: Mutex<Aligned<[f32; PLAN.parameters_len()]>> = Mutex::new(Aligned([0.0; PLAN.parameters_len()]));
 static STATE: Mutex<Aligned<[f32; PLAN.state_len(1)]>> = Mutex::new(Aligned([0.0; PLAN.state_len(1)]));
 static WORKSPACE: Mutex<Aligned<[f32; PLAN.workspace_len()]>> = Mutex::new(Aligned([0.0; PLAN.workspace_len()]));
@@ -204,15 +205,17 @@ fn a_step_in_statics() {
     let mut parameters = PARAMETERS.lock().expect("parameters");
     let mut state = STATE.lock().expect("state");
     let mut workspace = WORKSPACE.lock().expect("workspace");
-    let mut memory = Memory { parameters: &mut parameters.0, state: &mut state.0, workspace: &mut workspace.0 };
+    let (parameters, state, workspace) = (&mut parameters.0[..], &mut state.0[..], &mut workspace.0[..]);
+    let mut memory = Memory { parameters, state, gradients: &mut [], workspace };
     let inputs = Inputs::Rows(MatRef::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], 2, 4, 4));
     let context = Context { isa: Isa::detect(), plan: &PLAN, executor: &Serial::new(1) };
-    let report = train_step(&context, &MOMENTUM, &Batch { inputs, labels: &[0, 2] }, &mut memory);
+    let report = train_step(&context, &MOMENTUM.into(), &One::new(inputs, &[0, 2]).batch(), &mut memory);
     // All logits are 0: each row costs ln 3, and every row's first logit is a largest one.
     assert!((report.loss_sum - 2.0 * 3f32.ln()).abs() < 1e-6, "{report:?}");
-    assert_eq!(report.hits, 1);
+    assert_eq!(report.hits(), 1);
     // Only the last bias moves: by the rate times (truth - probability), averaged over two rows.
-    let (moved, still) = (LAYERS[1].bias.of(&parameters.0).row(0), &parameters.0[..LAYERS[1].bias.offset]);
+    let bias = PLAN.layers()[1].bias;
+    let (moved, still) = (bias.of(memory.parameters).row(0), &memory.parameters[..bias.offset]);
     for (moved, gradient) in moved.iter().zip([1.0 / 3.0 - 0.5, 1.0 / 3.0, 1.0 / 3.0 - 0.5]) {
         assert!((moved + 0.1 * gradient).abs() < 1e-7, "{moved}");
     }
@@ -237,9 +240,9 @@ fn wrong_arguments_are_refused_with_both_numbers() {
     let context = Context { isa, plan: &PLAN, executor: &serial };
     let train = |context: &Context<'_>, inputs: Inputs<'_>, labels: &[u32], lengths: [usize; 3]| {
         let [mut parameters, mut state, mut workspace] = lengths.map(|len| vec![0.0; len]);
-        let mut memory = Memory { parameters: &mut parameters, state: &mut state, workspace: &mut workspace };
+        let mut memory = Memory { parameters: &mut parameters, state: &mut state, gradients: &mut [], workspace: &mut workspace };
         message(|| {
-            train_step(context, &MOMENTUM, &Batch { inputs, labels }, &mut memory);
+            train_step(context, &MOMENTUM.into(), &One::new(inputs, labels).batch(), &mut memory);
         })
     };
     let lengths = [parameters_len, parameters_len, workspace_len];
@@ -252,7 +255,7 @@ fn wrong_arguments_are_refused_with_both_numbers() {
     assert_eq!(train(&context, rows(2), labels, short(0)), at_least("parameters", parameters_len));
     assert_eq!(train(&context, rows(2), labels, short(1)), at_least("optimizer state", parameters_len));
     assert_eq!(train(&context, rows(2), labels, short(2)), at_least("workspace", workspace_len));
-    assert_eq!(train(&context, rows(2), &labels[..1], lengths), at_least("labels", 2));
+    assert_eq!(train(&context, rows(2), &labels[..1], lengths), "targets of 2 rows expected, found 1");
     assert_eq!(train(&context, rows(3), labels, lengths), "1 to 2 rows expected, found 3");
     assert_eq!(train(&context, rows(0), labels, lengths), "1 to 2 rows expected, found 0");
     let wide = Inputs::Rows(MatRef::new(&data.values, 2, 5, 5));
@@ -260,7 +263,7 @@ fn wrong_arguments_are_refused_with_both_numbers() {
     let two = Context { executor: &Serial::new(2), ..context };
     assert_eq!(train(&two, rows(2), labels, lengths), "an executor of 1 parts expected, found 2");
 
-    let inference = Plan::inference(&LAYERS, 2, 1);
+    let inference = Plan::inference(CHAIN.network(), 2, 1);
     let wrong_plan = Context { plan: &inference, ..context };
     assert_eq!(train(&wrong_plan, rows(2), labels, lengths), "a plan for Training expected, found one for Inference");
     let parameters = vec![0.0; parameters_len];
@@ -268,7 +271,7 @@ fn wrong_arguments_are_refused_with_both_numbers() {
         let mut workspace = vec![0.0; inference.workspace_len() - missing[1]];
         let mut outputs = [0.0; 64];
         let outputs = MatMut::new(&mut outputs, rows_out, columns, columns);
-        message(|| predict(context, &rows(2), &parameters[missing[0]..], &mut workspace, outputs))
+        message(|| predict(context, &[rows(2)], &parameters[missing[0]..], &mut workspace, &mut [outputs]))
     };
     assert_eq!(run(&wrong_plan, [1, 0], (2, 3)), at_least("parameters", parameters_len));
     assert_eq!(run(&wrong_plan, [0, 1], (2, 3)), at_least("workspace", inference.workspace_len()));
@@ -276,27 +279,30 @@ fn wrong_arguments_are_refused_with_both_numbers() {
     assert_eq!(run(&wrong_plan, [0, 0], (2, 4)), "outputs of 2 x 3 expected, found 2 x 4");
     assert_eq!(run(&context, [0, 0], (2, 3)), "a plan for Inference expected, found one for Training");
     let mut workspace = vec![0.0; inference.workspace_len()];
-    let batch = Batch { inputs: rows(2), labels: &[0] };
+    let one = One::new(rows(2), &[0]);
     let found = message(|| {
-        evaluate(&wrong_plan, &batch, &parameters, &mut workspace);
+        evaluate(&wrong_plan, &one.batch(), &parameters, &mut workspace);
     });
-    assert_eq!(found, at_least("labels", 2));
+    assert_eq!(found, "targets of 2 rows expected, found 1");
 }
 
 #[test]
 fn networks_that_cannot_be_planned() {
     let huge = usize::MAX;
-    let first = |in_dim, units| Layer::first(in_dim, Dense::new(units, Relu)).map(|_| ());
-    assert_eq!(first(0, 3), Err(PlanError::Empty { layer: 0, in_dim: 0, out_dim: 3 }));
-    assert_eq!(first(3, 0), Err(PlanError::Empty { layer: 0, in_dim: 3, out_dim: 0 }));
+    let error = |in_dim, units: &[usize]| {
+        let specs: Vec<LayerSpec> = units.iter().map(|&units| LayerSpec::dense(units, Relu)).collect();
+        let chained = specs.iter().enumerate().map(|(i, spec)| if i == 0 { *spec } else { spec.of(Value::Layer(i - 1)) });
+        let outputs = [Output::of(specs.len().saturating_sub(1))];
+        Graph::arrange(&[in_dim], &chained.collect::<Vec<_>>(), &outputs).expect_err("a network that cannot be planned")
+    };
+    assert_eq!(error(3, &[]), PlanError::NoLayers);
+    assert_eq!(error(0, &[3]), PlanError::Empty { layer: 0, in_dim: 0, out_dim: 3 });
+    assert_eq!(error(3, &[0]), PlanError::Empty { layer: 0, in_dim: 3, out_dim: 0 });
     for (in_dim, out_dim) in [(1, huge), (huge, 1), (huge, huge), (1 << 32, 1 << 32), (1 << 30, 1 << 30), (huge - 15, 16)] {
-        assert_eq!(first(in_dim, out_dim), Err(PlanError::TooLarge { layer: 0, in_dim, out_dim }));
+        assert_eq!(error(in_dim, &[out_dim]), PlanError::TooLarge { layer: 0, in_dim, out_dim });
     }
-    let softmax = Layer::first(3, Dense::new(4, Softmax)).expect("a layer");
-    assert_eq!(softmax.next(1, Dense::new(2, Relu)), Err(PlanError::SoftmaxInside { layer: 0 }));
-    let relu = Layer::first(3, Dense::new(4, Relu)).expect("a layer");
-    assert_eq!(relu.next(1, Dense::new(0, Linear)), Err(PlanError::Empty { layer: 1, in_dim: 4, out_dim: 0 }));
-    assert_eq!(relu.next(1, Dense::new(huge, Linear)), Err(PlanError::TooLarge { layer: 1, in_dim: 4, out_dim: huge }));
+    assert_eq!(error(3, &[4, 0]), PlanError::Empty { layer: 1, in_dim: 4, out_dim: 0 });
+    assert_eq!(error(3, &[4, huge]), PlanError::TooLarge { layer: 1, in_dim: 4, out_dim: huge });
     let texts = [
         (PlanError::NoLayers, "at least 1 layer expected, found 0"),
         (PlanError::Empty { layer: 1, in_dim: 4, out_dim: 0 }, "layer 1: at least 1 input and 1 output expected, found 4 and 0"),
@@ -307,27 +313,22 @@ fn networks_that_cannot_be_planned() {
         assert_eq!(error.to_string(), text);
     }
     // Layers that fit one by one, and together do not.
-    let mut layer = Layer::first(1 << 27, Dense::new(1 << 27, Linear)).expect("a layer");
-    let error = (1..100).find_map(|i| match layer.next(i, Dense::new(1 << 27, Linear)) {
-        Ok(next) => {
-            layer = next;
-            None
-        }
-        Err(error) => Some(error),
-    });
-    assert!(matches!(error, Some(PlanError::TooLarge { in_dim: 0x800_0000, out_dim: 0x800_0000, .. })), "{error:?}");
+    let error = error(1 << 27, &[1 << 27; 100]);
+    assert!(matches!(error, PlanError::TooLarge { in_dim: 0x800_0000, out_dim: 0x800_0000, .. }), "{error:?}");
 }
 
 /// Sizes so large that counting them would overflow are refused, never wrapped around.
 #[test]
 fn plans_that_cannot_be() {
     let refusals = [
-        (message(|| _ = Plan::training(&[], 1, 1)), "at least 1 layer expected, found 0"),
-        (message(|| _ = Plan::training(&LAYERS, 0, 1)), "at least 1 row expected, found 0"),
-        (message(|| _ = Plan::inference(&LAYERS, 1, 0)), "1 to 64 parts expected"),
-        (message(|| _ = Plan::inference(&LAYERS, 1, 65)), "1 to 64 parts expected"),
-        (message(|| _ = sequential(3, [Dense::new(2, Softmax), Dense::new(2, Softmax)])), "softmax is for the last layer only"),
-        (message(|| _ = sequential(0, [Dense::new(2, Softmax)])), "a layer has no inputs, no outputs or too many"),
+        (message(|| _ = Plan::training(CHAIN.network(), 0, 1)), "at least 1 row expected, found 0"),
+        (message(|| _ = Plan::inference(CHAIN.network(), 1, 0)), "1 to 64 parts expected"),
+        (message(|| _ = Plan::inference(CHAIN.network(), 1, 65)), "1 to 64 parts expected"),
+        (
+            message(|| _ = sequential(3, [LayerSpec::dense(2, Softmax), LayerSpec::dense(2, Softmax)])),
+            "softmax is for the last layer only",
+        ),
+        (message(|| _ = sequential(0, [LayerSpec::dense(2, Softmax)])), "a layer has no inputs, no outputs or too many"),
         (message(|| _ = sequential(3, [])), "at least 1 layer expected, found 0"),
     ];
     for (found, expected) in refusals {
@@ -335,7 +336,7 @@ fn plans_that_cannot_be() {
     }
     for batch in (20..usize::BITS).map(|bit| 1 << bit).chain([usize::MAX, usize::MAX - 1024]) {
         for plan in [Plan::training, Plan::inference] {
-            match catch_unwind(|| plan(&LAYERS, batch, 64)) {
+            match catch_unwind(|| plan(CHAIN.network(), batch, 64)) {
                 // In f64 nothing wraps: at least an input and the outputs of each row.
                 Ok(plan) => assert!(plan.workspace_len() as f64 >= batch as f64 * 48.0, "{batch} rows: {}", plan.workspace_len()),
                 Err(_) => assert!(batch >= 1 << 40, "{batch} rows would fit"),

@@ -30,6 +30,20 @@ fn load<S: Simd, const V: usize>(simd: S, source: &[f32]) -> [S::F32; V] {
     vectors
 }
 
+/// The bias of some columns; zeros if it is empty.
+#[inline(always)]
+pub(in crate::kernels) fn load_bias<S: Simd, const V: usize>(simd: S, bias: &[f32], column: usize, width: usize) -> [S::F32; V] {
+    if bias.is_empty() { [simd.zero(); V] } else { load(simd, &bias[column..column + width]) }
+}
+
+/// Refuses a bias that is neither empty nor as long as a row of C.
+#[track_caller]
+pub(in crate::kernels) fn check_bias(n: usize, bias: &[f32]) {
+    if !bias.is_empty() {
+        check_len("bias", n, bias.len());
+    }
+}
+
 /// Writes vectors to a slice of more than `V - 1` and at most `V` vectors.
 #[inline(always)]
 fn store<S: Simd, const V: usize>(simd: S, vectors: [S::F32; V], target: &mut [f32]) {
@@ -92,7 +106,7 @@ impl Epilogue for Accumulated<'_> {
 
 /// `C = bias + A B`, the bias added to every row.
 pub struct Biased<'a> {
-    /// The bias, `[n]`.
+    /// The bias, `[n]`; empty for none.
     pub bias: &'a [f32],
     /// C, `[m, n]`.
     pub c: MatMut<'a>,
@@ -101,12 +115,12 @@ pub struct Biased<'a> {
 impl Epilogue for Biased<'_> {
     #[track_caller]
     fn check(&self, m: usize, n: usize) {
-        check_len("bias", n, self.bias.len());
+        check_bias(n, self.bias);
         check_shape("C", (m, n), (self.c.rows(), self.c.columns()));
     }
     #[inline(always)]
     fn begin<S: Simd, const V: usize>(&self, simd: S, _: usize, column: usize, width: usize) -> [S::F32; V] {
-        load(simd, &self.bias[column..column + width])
+        load_bias(simd, self.bias, column, width)
     }
     #[inline(always)]
     fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, values: [S::F32; V]) {
@@ -119,7 +133,7 @@ impl Epilogue for Biased<'_> {
 /// An element is kept unless it is `<= 0`, so NaN is kept. Bit `j % 16` of word `j / 16` of a row of the mask belongs to column `j`;
 /// bits beyond the last column are 0.
 pub struct BiasedRelu<'a> {
-    /// The bias, `[n]`.
+    /// The bias, `[n]`; empty for none.
     pub bias: &'a [f32],
     /// C, `[m, n]`.
     pub c: MatMut<'a>,
@@ -130,7 +144,7 @@ pub struct BiasedRelu<'a> {
 impl Epilogue for BiasedRelu<'_> {
     #[track_caller]
     fn check(&self, m: usize, n: usize) {
-        check_len("bias", n, self.bias.len());
+        check_bias(n, self.bias);
         check_shape("C", (m, n), (self.c.rows(), self.c.columns()));
         if !self.mask.is_empty() {
             check_len("mask", m * n.div_ceil(LANES), self.mask.len());
@@ -138,7 +152,7 @@ impl Epilogue for BiasedRelu<'_> {
     }
     #[inline(always)]
     fn begin<S: Simd, const V: usize>(&self, simd: S, _: usize, column: usize, width: usize) -> [S::F32; V] {
-        load(simd, &self.bias[column..column + width])
+        load_bias(simd, self.bias, column, width)
     }
     #[inline(always)]
     fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, mut values: [S::F32; V]) {
@@ -151,7 +165,7 @@ impl Epilogue for BiasedRelu<'_> {
         }
         store(simd, values, &mut self.c.row_mut(row)[column..column + width]);
         if !self.mask.is_empty() {
-            let first = row * self.bias.len().div_ceil(LANES) + column / LANES;
+            let first = row * self.c.columns().div_ceil(LANES) + column / LANES;
             self.mask[first..first + V].copy_from_slice(&words);
         }
     }

@@ -7,6 +7,7 @@ mod shapes;
 use super::matrix::MatRef;
 use crate::simd::{Isa, LANES};
 pub use epilogue::{Accumulated, Biased, BiasedRelu, Epilogue, Stored, Updated, UpdatedByRow};
+pub(super) use epilogue::{check_bias, load_bias};
 use micro::{Panel, Product, run_panel};
 pub use shapes::Cover;
 use shapes::widest_panel;

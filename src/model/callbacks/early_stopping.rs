@@ -33,6 +33,8 @@ pub struct EarlyStopping {
     best_epoch: Option<usize>,
     stopped_epoch: Option<usize>,
     has_snapshot: bool,
+    /// The parameters of the best epoch, where `fit` asks.
+    pub(super) best_weights: Vec<f32>,
 }
 
 /// What to do after an epoch.
@@ -62,6 +64,7 @@ impl Default for EarlyStopping {
             best_epoch: None,
             stopped_epoch: None,
             has_snapshot: false,
+            best_weights: Vec::new(),
         }
     }
 }

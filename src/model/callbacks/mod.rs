@@ -9,7 +9,8 @@
 //! | [`TerminateOnNan`] | after a batch | whether to stop |
 //! | [`CsvLogger`] | after an epoch | writes a line |
 //!
-//! None of them knows a model or a training loop: a loop of your own asks them as well as `fit` does.
+//! None of their decisions knows a model or a training loop: a loop of your own asks them as well as `fit` does, to which each of them is a
+//! [`Callback`](super::Callback).
 //!
 //! ```
 //! use selvedge::model::callbacks::EarlyStopping;
@@ -30,6 +31,7 @@
 mod csv_logger;
 mod early_stopping;
 mod error;
+mod hooks;
 mod learning_rate_scheduler;
 mod logs;
 mod model_checkpoint;

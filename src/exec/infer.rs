@@ -1,0 +1,115 @@
+//! Predictions and evaluation.
+
+use super::loss::Truth;
+use super::part::{Noise, Part};
+use super::pass::Pass;
+use super::{Batch, Context, Inputs, Report, activation, check};
+use crate::kernels::softmax::softmax_forward;
+use crate::kernels::{MatMut, merge};
+use crate::parallel::Shares;
+use crate::plan::{Activation, Block, MAX_OUTPUTS, Purpose};
+
+/// The outputs of the network for up to [`Plan::batch`](crate::plan::Plan::batch) rows. Nothing is dropped, and normalizations use their
+/// moving statistics.
+///
+/// # Shapes
+/// Of each input `[rows, columns]`, of each output `[rows, out_dim]`.
+///
+/// # Panics
+/// If a buffer is too short, or anything else does not fit the plan.
+#[track_caller]
+pub fn predict(
+    context: &Context<'_>,
+    inputs: &[Inputs<'_>],
+    parameters: &[f32],
+    workspace: &mut [f32],
+    outputs: &mut [MatMut<'_>],
+) {
+    predict_with(context, None, inputs, parameters, workspace, outputs);
+}
+
+/// [`predict`] with dropout as in training, for Monte Carlo estimates: one pass for each [`Noise::step`]. Normalizations still use their
+/// moving statistics.
+///
+/// # Panics
+/// As [`predict`].
+#[track_caller]
+pub fn predict_with_dropout(
+    context: &Context<'_>,
+    noise: Noise,
+    inputs: &[Inputs<'_>],
+    parameters: &[f32],
+    workspace: &mut [f32],
+    outputs: &mut [MatMut<'_>],
+) {
+    predict_with(context, Some(noise), inputs, parameters, workspace, outputs);
+}
+
+#[track_caller]
+fn predict_with(
+    context: &Context<'_>,
+    noise: Option<Noise>,
+    inputs: &[Inputs<'_>],
+    parameters: &[f32],
+    workspace: &mut [f32],
+    outputs: &mut [MatMut<'_>],
+) {
+    let plan = context.plan;
+    let lengths = [("parameters", plan.parameters_len(), parameters.len()), ("workspace", plan.workspace_len(), workspace.len())];
+    check(context, Purpose::Inference, inputs, &lengths);
+    let expected = plan.outputs().len();
+    assert!(outputs.len() == expected, "{expected} outputs expected, found {}", outputs.len());
+    let rows = inputs.first().map_or(0, Inputs::len);
+    for (output, found) in plan.outputs().iter().zip(outputs.iter()) {
+        let columns = plan.layers()[output.layer].out_dim;
+        assert!(
+            (found.rows(), found.columns()) == (rows, columns),
+            "outputs of {rows} x {columns} expected, found {} x {}",
+            found.rows(),
+            found.columns()
+        );
+    }
+    let mut rest = outputs.iter_mut();
+    let results: [_; MAX_OUTPUTS] = core::array::from_fn(|_| {
+        let output = rest.next()?.reborrow();
+        let (columns, leading_dimension) = (output.columns(), output.leading_dimension().max(1));
+        Some((Shares::new(output.into_data(), plan.rows_per_part(rows) * leading_dimension), columns, leading_dimension))
+    });
+    Pass::new(context, noise, inputs, workspace).infer(parameters, |part, block| {
+        let index = part.first_row / plan.rows_per_part(rows);
+        for (output, result) in plan.outputs().iter().zip(results.iter().flatten()) {
+            let (shares, columns, leading_dimension) = result;
+            let y = MatMut::new(shares.take(index), part.rows, *columns, *leading_dimension);
+            part.finish_output(output.layer, block, y);
+        }
+    });
+}
+
+impl Part<'_> {
+    /// Hands an output to the caller, through the activation that training computes with the loss.
+    fn finish_output(&self, layer: usize, block: &Block<'_>, mut y: MatMut<'_>) {
+        merge::copy(self.plan.output(layer, self.rows).of(block.outputs), y.reborrow());
+        let asked = self.plan.layers()[layer].spec.activation;
+        match asked {
+            Activation::Softmax => softmax_forward(self.isa, y),
+            _ if asked != self.plan.activation(layer) => activation::forward_in_place(self.isa, asked, &[], y),
+            _ => {}
+        }
+    }
+}
+
+/// The losses and the number of right answers for up to [`Plan::batch`](crate::plan::Plan::batch) rows, without penalties.
+///
+/// # Panics
+/// If a buffer is too short, a label is not below the number of outputs, or anything else does not fit the plan.
+#[track_caller]
+pub fn evaluate(context: &Context<'_>, batch: &Batch<'_>, parameters: &[f32], workspace: &mut [f32]) -> Report {
+    let plan = context.plan;
+    let lengths = [("parameters", plan.parameters_len(), parameters.len()), ("workspace", plan.workspace_len(), workspace.len())];
+    check(context, Purpose::Inference, batch.inputs, &lengths);
+    batch.check(plan);
+    let truth = Truth { targets: batch.targets, weights: batch.weights, scale: 1.0 };
+    let mut pass = Pass::new(context, None, batch.inputs, workspace);
+    pass.infer(parameters, |part, block| part.losses(&truth, block));
+    pass.report()
+}

@@ -1,0 +1,159 @@
+//! Evaluation and prediction over any number of rows, without allocating.
+
+use super::buffer::Buffer;
+use super::error::ModelError;
+use super::examples::{Examples, OrderedLabels};
+use super::graph::Lowered;
+use super::history::{Evaluation, OutputEvaluation};
+use crate::exec::{Batch, Context, Noise, Report, evaluate, predict, predict_with_dropout};
+use crate::kernels::MatMut;
+use crate::parallel::Executor;
+use crate::plan::{MAX_OUTPUTS, Plan};
+use crate::simd::Isa;
+
+/// Rows that go through the network at a time in `evaluate` and `predict`, per thread: enough that the weights are read rarely, few
+/// enough that the outputs stay in cache.
+const ROWS_PER_THREAD: usize = 128;
+
+/// The plan for evaluation and prediction.
+pub(super) fn inference_plan(network: &Lowered, threads: usize) -> Plan<'_> {
+    Plan::inference(network.network(), ROWS_PER_THREAD * threads, threads)
+}
+
+/// Memory for evaluation and prediction.
+#[derive(Debug)]
+pub(super) struct Inference {
+    workspace: Buffer,
+    /// The rows of a minibatch, by number.
+    order: Vec<u32>,
+}
+
+impl Inference {
+    pub(super) fn new(plan: &Plan<'_>) -> Self {
+        Self { workspace: Buffer::new(plan.workspace_len()), order: vec![0; plan.batch()] }
+    }
+}
+
+/// A network with weights and threads, and memory to ask it.
+pub(super) struct Asked<'a> {
+    pub(super) isa: Isa,
+    pub(super) network: &'a Lowered,
+    pub(super) executor: &'a dyn Executor,
+    pub(super) parameters: &'a [f32],
+    pub(super) memory: &'a mut Inference,
+}
+
+impl Asked<'_> {
+    /// Loss and accuracy over the rows of an evaluation, plus the penalty.
+    pub(super) fn evaluate(&mut self, examples: &Examples<'_>, rows: &EvaluationRows, penalty: f64) -> Evaluation {
+        let plan = inference_plan(self.network, self.executor.parts());
+        let context = Context { isa: self.isa, plan: &plan, executor: self.executor };
+        let mut total = Total::default();
+        let mut first = 0;
+        for order in rows.order.chunks(plan.batch()) {
+            let (inputs, inputs_count) = examples.inputs(order);
+            let (targets, targets_count) = examples.truth(order, &rows.labels, first);
+            let (inputs, targets) = (&inputs[..inputs_count], &targets[..targets_count]);
+            let batch = Batch { inputs, targets, weights: rows.labels.weights(first, order.len()) };
+            total.add(&evaluate(&context, &batch, self.parameters, self.memory.workspace.as_mut_slice()), order.len(), penalty);
+            first += order.len();
+        }
+        total.mean(&plan)
+    }
+
+    /// The outputs for all rows, one matrix after the other, each without padding. With noise, elements are dropped as in training.
+    pub(super) fn predict(&mut self, examples: &Examples<'_>, noise: Option<Noise>, outputs: &mut [f32]) -> Result<(), ModelError> {
+        let plan = inference_plan(self.network, self.executor.parts());
+        examples.check_rows(&plan.network())?;
+        let rows = examples.len();
+        let expected = rows * outputs_per_row(&plan);
+        if outputs.len() != expected {
+            return Err(ModelError::PredictionCount { expected, found: outputs.len() });
+        }
+        let context = Context { isa: self.isa, plan: &plan, executor: self.executor };
+        let Inference { workspace, order } = &mut *self.memory;
+        for (number, first) in (0..rows).step_by(plan.batch()).enumerate() {
+            let count = plan.batch().min(rows - first);
+            let order = &mut order[..count];
+            order.iter_mut().enumerate().for_each(|(i, row)| *row = (first + i) as u32);
+            let (inputs, inputs_count) = examples.inputs(order);
+            let mut rest = &mut *outputs;
+            let mut layers = plan.outputs().iter();
+            let mut results: [MatMut<'_>; MAX_OUTPUTS] = core::array::from_fn(|_| {
+                let columns = layers.next().map_or(0, |output| plan.layers()[output.layer].out_dim);
+                let (here, behind) = core::mem::take(&mut rest).split_at_mut(rows * columns);
+                rest = behind;
+                MatMut::new(&mut here[first * columns..(first + count) * columns], count, columns, columns)
+            });
+            let results = &mut results[..plan.outputs().len()];
+            let inputs = &inputs[..inputs_count];
+            match noise {
+                None => predict(&context, inputs, self.parameters, workspace.as_mut_slice(), results),
+                Some(noise) => {
+                    // Minibatches of one pass take different random numbers.
+                    let seed = noise.seed.wrapping_add((number as u64) << 32);
+                    let noise = Noise { seed, ..noise };
+                    predict_with_dropout(&context, noise, inputs, self.parameters, workspace.as_mut_slice(), results);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The number of columns of all outputs together.
+pub(super) fn outputs_per_row(plan: &Plan<'_>) -> usize {
+    plan.outputs().iter().map(|output| plan.layers()[output.layer].out_dim).sum()
+}
+
+/// Which rows are evaluated, with their labels and weights.
+#[derive(Debug)]
+pub(super) struct EvaluationRows {
+    order: Vec<u32>,
+    labels: OrderedLabels,
+}
+
+impl EvaluationRows {
+    pub(super) fn new(examples: &Examples<'_>, order: Vec<u32>) -> Self {
+        let mut labels = OrderedLabels::new(examples, order.len(), examples.weights().is_some());
+        labels.arrange(examples, examples.weights(), &order);
+        Self { order, labels }
+    }
+
+    /// All rows.
+    pub(super) fn all(examples: &Examples<'_>) -> Self {
+        Self::new(examples, (0..examples.len() as u32).collect())
+    }
+}
+
+/// Sums over minibatches.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Total {
+    loss: f64,
+    outputs: [(f64, usize); MAX_OUTPUTS],
+    pub(super) rows: usize,
+}
+
+impl Total {
+    /// Adds a minibatch of so many rows, whose mean loss comes with a penalty.
+    pub(super) fn add(&mut self, report: &Report, rows: usize, penalty: f64) {
+        self.loss += f64::from(report.loss_sum) + penalty * rows as f64;
+        for ((loss, hits), output) in self.outputs.iter_mut().zip(&report.outputs) {
+            *loss += f64::from(output.loss_sum);
+            *hits += output.hits;
+        }
+        self.rows += rows;
+    }
+
+    pub(super) fn mean(&self, plan: &Plan<'_>) -> Evaluation {
+        let rows = self.rows.max(1) as f64;
+        let outputs = plan.outputs().iter().zip(&self.outputs).map(|(output, (loss, hits))| {
+            let elements = match output.loss.elements_that_can_be_right(plan.layers()[output.layer].out_dim) {
+                0 => None,
+                elements => Some(elements as f64),
+            };
+            OutputEvaluation { loss: loss / rows, accuracy: elements.map(|elements| *hits as f64 / (rows * elements)) }
+        });
+        Evaluation::new(self.loss / rows, outputs)
+    }
+}

@@ -1,0 +1,202 @@
+//! [`Session`]: a model in training.
+
+use super::error::ModelError;
+use super::examples::Examples;
+use super::graph::Lowered;
+use super::history::Evaluation;
+use super::inference::{Asked, EvaluationRows, Inference, Total, inference_plan, outputs_per_row};
+use super::predictions::Predictions;
+use super::trainable::Trainable;
+use crate::exec::{Batch, Clipping, Context, Noise, Report, Step, gradients, train_step};
+use crate::kernels::MatRef;
+use crate::parallel::Executor;
+use crate::plan::{Memory, Plan};
+use crate::simd::Isa;
+
+/// A model in training, its threads at work: what callbacks get, and what a loop of your own trains with.
+///
+/// ```
+/// use selvedge::exec::{Batch, Inputs, Targets};
+/// use selvedge::kernels::MatRef;
+/// use selvedge::model::{Activation, Adam, Compile, Dense, Sequential};
+///
+/// let mut model = Sequential::new(&[2]).add(Dense::new(2).activation(Activation::Softmax)).compile(Compile::new(Adam::default()))?;
+/// let (rows, labels) = ([0.0, 1.0, 1.0, 0.0], [0, 1]);
+/// model.session(2, |session| {
+///     for _ in 0..10 {
+///         let inputs = [Inputs::Rows(MatRef::new(&rows, 2, 2, 2))];
+///         session.step(&Batch { inputs: &inputs, targets: &[Targets::Labels(&labels)], weights: None });
+///     }
+/// })?;
+/// # Ok::<(), selvedge::model::ModelError>(())
+/// ```
+pub struct Session<'a> {
+    pub(super) network: &'a Lowered,
+    pub(super) isa: Isa,
+    pub(super) seed: u64,
+    pub(super) clipping: Clipping,
+    pub(super) trainable: &'a mut Trainable,
+    pub(super) executor: &'a dyn Executor,
+    pub(super) plan: Plan<'a>,
+    pub(super) workspace: &'a mut [f32],
+    /// Empty unless clipping needs it, or somebody has asked for gradients.
+    pub(super) gradients: &'a mut Vec<f32>,
+    pub(super) inference: &'a mut Inference,
+    pub(super) penalized: bool,
+    pub(super) stopped: bool,
+}
+
+impl std::fmt::Debug for Session<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("steps", &self.steps()).field("stopped", &self.stopped).finish_non_exhaustive()
+    }
+}
+
+impl Session<'_> {
+    /// One step on a minibatch of at most the rows that the session was begun for. Returns what the minibatch gave before the step.
+    ///
+    /// # Panics
+    /// If the minibatch does not fit the network: data from outside go through [`Model::fit`](super::Model::fit), which returns errors.
+    #[track_caller]
+    pub fn step(&mut self, batch: &Batch<'_>) -> Evaluation {
+        let (report, penalty) = self.step_report(batch);
+        let mut total = Total::default();
+        total.add(&report, batch.inputs.first().map_or(0, crate::exec::Inputs::len), penalty);
+        total.mean(&self.plan)
+    }
+
+    /// One step, and the penalty of the weights before it.
+    #[track_caller]
+    pub(super) fn step_report(&mut self, batch: &Batch<'_>) -> (Report, f64) {
+        let penalty = if self.penalized { self.trainable.penalty(self.network, self.isa) } else { 0.0 };
+        let Trainable { optimizer, progress, parameters, state, .. } = &mut *self.trainable;
+        let noise = Noise { seed: self.seed, step: progress.steps() as u32 };
+        let step = Step { optimizer: optimizer.next_step(progress), clipping: self.clipping, noise };
+        let context = Context { isa: self.isa, plan: &self.plan, executor: self.executor };
+        let mut memory = Memory {
+            parameters: parameters.as_mut_slice(),
+            state: state.as_mut_slice(),
+            gradients: self.gradients,
+            workspace: self.workspace,
+        };
+        (train_step(&context, &step, batch, &mut memory), penalty)
+    }
+
+    /// The gradients of a minibatch, penalties included, by the names of the tensors. The moving statistics of batch normalizations move as
+    /// in a step, and nothing else does. Only the first call allocates.
+    ///
+    /// # Panics
+    /// As [`Session::step`].
+    #[track_caller]
+    pub fn gradients(&mut self, batch: &Batch<'_>) -> impl Iterator<Item = (&str, MatRef<'_>)> {
+        let Trainable { progress, parameters, state, .. } = &mut *self.trainable;
+        self.gradients.resize(self.plan.parameters_len(), 0.0);
+        let noise = Noise { seed: self.seed, step: progress.steps() as u32 };
+        let context = Context { isa: self.isa, plan: &self.plan, executor: self.executor };
+        let mut memory = Memory {
+            parameters: parameters.as_mut_slice(),
+            state: state.as_mut_slice(),
+            gradients: self.gradients,
+            workspace: self.workspace,
+        };
+        gradients(&context, &noise, batch, &mut memory);
+        let trainable = self.network.tensors.iter().filter(|tensor| tensor.trainable);
+        trainable.map(|tensor| (tensor.name.as_str(), tensor.region.of(self.gradients)))
+    }
+
+    /// The largest number of rows of a step.
+    pub fn batch_size(&self) -> usize {
+        self.plan.batch()
+    }
+
+    /// Steps taken so far, over all sessions of the model.
+    pub fn steps(&self) -> u64 {
+        self.trainable.progress.steps()
+    }
+
+    /// Epochs trained so far, over all calls of [`Model::fit`](super::Model::fit).
+    pub fn epochs(&self) -> u64 {
+        self.trainable.epochs
+    }
+
+    /// The current learning rate.
+    pub fn learning_rate(&self) -> f32 {
+        self.trainable.optimizer.learning_rate()
+    }
+
+    /// Changes the learning rate from the next step on.
+    ///
+    /// # Errors
+    /// If it is not a finite number of at least 0; the old one stays.
+    pub fn set_learning_rate(&mut self, learning_rate: f32) -> Result<(), ModelError> {
+        let mut next = self.trainable.optimizer;
+        next.set_learning_rate(learning_rate);
+        next.check()?;
+        self.trainable.optimizer = next;
+        Ok(())
+    }
+
+    /// Ends the training after the current step or epoch.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// Whether somebody has ended the training.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// The tensors of parameters, each with its name, as [`Model::weights`](super::Model::weights).
+    pub fn weights(&self) -> impl Iterator<Item = (&str, MatRef<'_>)> {
+        self.trainable.weights(self.network)
+    }
+
+    /// All parameters in the layout of the plan, padding included: what [`Session::restore`] takes.
+    pub fn parameters(&self) -> &[f32] {
+        self.trainable.parameters.as_slice()
+    }
+
+    /// Puts parameters back.
+    ///
+    /// # Errors
+    /// If there are more or fewer; nothing is changed then.
+    pub fn restore(&mut self, parameters: &[f32]) -> Result<(), ModelError> {
+        let here = self.trainable.parameters.as_mut_slice();
+        if parameters.len() != here.len() {
+            return Err(ModelError::WeightCount { expected: here.len(), found: parameters.len() });
+        }
+        here.copy_from_slice(parameters);
+        Ok(())
+    }
+
+    /// Loss and accuracy of the current weights.
+    ///
+    /// # Errors
+    /// If the rows or targets do not fit the model.
+    pub fn evaluate(&mut self, examples: &Examples<'_>) -> Result<Evaluation, ModelError> {
+        examples.check(&self.network.network())?;
+        Ok(self.evaluate_rows(examples, &EvaluationRows::all(examples)))
+    }
+
+    /// The outputs of the current weights.
+    ///
+    /// # Errors
+    /// If the rows do not fit the model.
+    pub fn predict(&mut self, examples: &Examples<'_>) -> Result<Predictions, ModelError> {
+        let plan = inference_plan(self.network, self.executor.parts());
+        let mut values = vec![0.0; examples.len() * outputs_per_row(&plan)];
+        self.asked().predict(examples, None, &mut values)?;
+        Ok(Predictions::new(self.isa, &plan, examples.len(), values))
+    }
+
+    /// Loss and accuracy over rows that have been checked.
+    pub(super) fn evaluate_rows(&mut self, examples: &Examples<'_>, rows: &EvaluationRows) -> Evaluation {
+        let penalty = if self.penalized { self.trainable.penalty(self.network, self.isa) } else { 0.0 };
+        self.asked().evaluate(examples, rows, penalty)
+    }
+
+    fn asked(&mut self) -> Asked<'_> {
+        let Self { isa, network, executor, trainable, inference, .. } = self;
+        Asked { isa: *isa, network, executor: *executor, parameters: trainable.parameters.as_slice(), memory: inference }
+    }
+}

@@ -1,0 +1,71 @@
+//! [`Trainable`]: what training changes.
+
+use super::buffer::Buffer;
+use super::error::ModelError;
+use super::graph::Lowered;
+use super::optimizers::{Optimizer, Progress};
+use crate::kernels::MatRef;
+use crate::kernels::clipping::sum_of_squares;
+use crate::simd::Isa;
+
+/// Weights, optimizer, and how far training has come.
+#[derive(Debug)]
+pub(super) struct Trainable {
+    pub(super) optimizer: Optimizer,
+    pub(super) progress: Progress,
+    /// Epochs trained so far, over all calls of `fit`.
+    pub(super) epochs: u64,
+    pub(super) parameters: Buffer,
+    pub(super) state: Buffer,
+}
+
+impl Trainable {
+    pub(super) fn new(network: &Lowered, optimizer: Optimizer, seed: u64) -> Result<Self, ModelError> {
+        let len = network.network().layers().last().map_or(0, crate::plan::Layer::end);
+        let mut parameters = Buffer::new(len);
+        for tensor in &network.tensors {
+            tensor.initialize(parameters.as_mut_slice(), seed)?;
+        }
+        let state = Buffer::new(len * optimizer.numbers_per_parameter());
+        Ok(Self { optimizer, progress: Progress::default(), epochs: 0, parameters, state })
+    }
+
+    /// The tensors of parameters, each with its name.
+    pub(super) fn weights<'a>(&'a self, network: &'a Lowered) -> impl Iterator<Item = (&'a str, MatRef<'a>)> {
+        network.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.region.of(self.parameters.as_slice())))
+    }
+
+    /// Replaces all parameters, without padding.
+    pub(super) fn set_weights(&mut self, network: &Lowered, weights: &[f32]) -> Result<(), ModelError> {
+        let expected: usize = network.tensors.iter().map(|tensor| tensor.region.rows * tensor.region.columns).sum();
+        if weights.len() != expected {
+            return Err(ModelError::WeightCount { expected, found: weights.len() });
+        }
+        let mut rest = weights;
+        for tensor in &network.tensors {
+            let mut matrix = tensor.region.of_mut(self.parameters.as_mut_slice());
+            for row in 0..matrix.rows() {
+                let (values, more) = rest.split_at(tensor.region.columns);
+                matrix.row_mut(row).copy_from_slice(values);
+                rest = more;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the penalties add to the loss.
+    pub(super) fn penalty(&self, network: &Lowered, isa: Isa) -> f64 {
+        let mut sum = 0.0;
+        for tensor in network.layers.iter().flat_map(crate::plan::Layer::tensors).filter(|tensor| !tensor.penalty.is_none()) {
+            let weights = tensor.region.of(self.parameters.as_slice());
+            if tensor.penalty.l2 != 0.0 {
+                sum += f64::from(tensor.penalty.l2) * f64::from(sum_of_squares(isa, weights));
+            }
+            if tensor.penalty.l1 != 0.0 {
+                let absolute = (0..weights.rows()).map(|i| weights.row(i).iter().map(|w| f64::from(w.abs())).sum::<f64>());
+                sum += f64::from(tensor.penalty.l1) * absolute.sum::<f64>();
+            }
+        }
+        sum
+    }
+}
