@@ -40,7 +40,8 @@ macro_rules! with_rule {
 /// The parameters, followed by as many kinds of state, in the same layout, as the rule has.
 fn with_state<'a, const N: usize>(parameters: &'a mut [f32], state: &'a mut [f32]) -> [&'a mut [f32]; N] {
     let len = parameters.len();
-    let mut buffers = core::iter::once(parameters).chain(state.chunks_exact_mut(len));
+    // Without parameters there are no chunks; a length of 0 would be refused.
+    let mut buffers = core::iter::once(parameters).chain(state.chunks_exact_mut(len.max(1)));
     core::array::from_fn(|_| buffers.next().unwrap_or_default())
 }
 
