@@ -166,6 +166,12 @@ const fn columns(inputs: &[Input], layers: &[Layer], before: usize, value: Value
 pub const fn arrange(inputs: &mut [Input], specs: &[LayerSpec], outputs: &[Output], layers: &mut [Layer]) -> Result<(), PlanError> {
     assert!(specs.len() == layers.len(), "as many layers as specs expected");
     let mut i = 0;
+    while i < inputs.len() {
+        // They may have been arranged for another network.
+        inputs[i] = Input::new(inputs[i].columns);
+        i += 1;
+    }
+    let mut i = 0;
     let mut offset = 0;
     while i < specs.len() {
         match shape(inputs, layers, i, specs[i], offset) {

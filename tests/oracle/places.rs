@@ -3,7 +3,7 @@
 use super::graphs::{by_hand, random_graph};
 use super::plan::{Map, check_order};
 use super::{Graph, random};
-use selvedge::plan::{Activation, Layer, LayerSpec, Operation, Output, Plan, Value};
+use selvedge::plan::{Activation, Input, Layer, LayerSpec, Operation, Output, Plan, Value, arrange};
 
 use Value::{Input as I, Layer as L};
 
@@ -122,6 +122,22 @@ fn what_cannot_be_shared_is_copied() {
     // An output of the network keeps its values, whatever the losses of others do with theirs.
     let found = placed(&[4], &[dense(7, I(0)), dense(9, I(0)), concatenate(L(0), L(1))], &[0, 2]);
     assert_eq!((found.shares(0, 2, 0), found.shares(1, 2, 7)), (COPIED, SHARED));
+}
+
+/// Inputs that lay in a concatenation of another network are arranged anew.
+#[test]
+fn inputs_can_be_arranged_again() {
+    let outputs = [Output::of(1)];
+    let mut inputs = [Input::new(4), Input::new(6)];
+    let mut arranged = |specs: [LayerSpec; 2]| {
+        let mut layers = [Layer::EMPTY; 2];
+        arrange(&mut inputs, &specs, &outputs, &mut layers).expect("a network");
+        (inputs, layers)
+    };
+    let specs = [dense(7, I(0)), dense(3, L(0))];
+    let first = arranged(specs);
+    assert_ne!(arranged([concatenate(I(1), I(0)), dense(3, L(0))]).0, first.0, "inputs in a concatenation");
+    assert_eq!(arranged(specs), first);
 }
 
 /// In which columns of layer `whole` a layer can be found.
