@@ -229,7 +229,8 @@ pub(super) fn by_hand() -> Vec<(String, Graph)> {
         let (l1, l2) = (Penalty { l1: 0.01, l2: 0.0 }, Penalty { l1: 0.02, l2: 0.03 });
         let hidden = LayerSpec { bias_penalty: l1, ..dense(17, Relu, I(0)).kernel_penalty(l2).batch_norm(NORM) };
         let last = LayerSpec { bias_penalty: Penalty { l1: 0.0, l2: 0.5 }, ..classes(3, L(0)).kernel_penalty(l1) };
-        graph(&[5], &[hidden, last])
+        let slopes = dense(9, PRelu, L(0)).kernel_penalty(Penalty { l1: 0.3, l2: 0.2 });
+        graph(&[5], &[hidden, slopes, last.of(L(1))])
     });
     all
 }
