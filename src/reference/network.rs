@@ -626,7 +626,7 @@ mod tests {
             (Activation::GeluTanh, 1.0, 0.841_191_990_608_276_6),
             (Activation::Swish, 1.0, 0.731_058_578_630_004_9),
             (Activation::Softplus, 1.0, 1.313_261_687_518_222_8),
-            (Activation::Softplus, -1.0, 0.313_261_687_518_222_83),
+            (Activation::Softplus, -1.0, 0.313_261_687_518_222_8),
             (Activation::Sigmoid, 1.0, 0.731_058_578_630_004_9),
             (Activation::Tanh, 1.0, 0.761_594_155_955_764_9),
             (Activation::Heaviside, 0.0, 1.0),
