@@ -26,17 +26,21 @@ enum Kind {
     Biased,
     BiasedRelu,
     BiasedReluWithoutMask,
+    WithoutBias,
+    ReluWithoutBias,
     UpdatedBySgd,
     UpdatedByMomentum,
     UpdatedByNesterov,
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 10] = [
     Kind::Stored,
     Kind::Accumulated,
     Kind::Biased,
     Kind::BiasedRelu,
     Kind::BiasedReluWithoutMask,
+    Kind::WithoutBias,
+    Kind::ReluWithoutBias,
     Kind::UpdatedBySgd,
     Kind::UpdatedByMomentum,
     Kind::UpdatedByNesterov,
@@ -91,6 +95,8 @@ impl Operands<'_> {
             Kind::Biased => self.multiply(side, isa, &mut Biased { bias, c: c.as_mut() }),
             Kind::BiasedRelu => self.multiply(side, isa, &mut BiasedRelu { bias, c: c.as_mut(), mask }),
             Kind::BiasedReluWithoutMask => self.multiply(side, isa, &mut BiasedRelu { bias, c: c.as_mut(), mask: &mut [] }),
+            Kind::WithoutBias => self.multiply(side, isa, &mut Biased { bias: &[], c: c.as_mut() }),
+            Kind::ReluWithoutBias => self.multiply(side, isa, &mut BiasedRelu { bias: &[], c: c.as_mut(), mask }),
             Kind::UpdatedBySgd => {
                 let rule = Sgd { learning_rate: 0.03 };
                 self.multiply(side, isa, &mut Updated { rule, parameters: [c.data_mut()], leading_dimension });
