@@ -13,10 +13,15 @@ use selvedge::exec::{
 use selvedge::kernels::gather::Scaling;
 use selvedge::kernels::optimizers::{AdamSettings, Momentum, MomentumKind, NadamProgress, Optimizer, Sgd};
 use selvedge::kernels::{MatMut, MatRef};
+use selvedge::model::callbacks::{EarlyStopping, ReduceLrOnPlateau, TerminateOnNan};
+use selvedge::model::{
+    Activation as ModelActivation, Adam, BatchLogs, BatchNormalization, Callback, Compile, Dense, Dropout, Examples, Fit,
+    ModelError, OneCycle, ProgressBar, Regularizer, Sequential, Session,
+};
 use selvedge::parallel::{Executor, Pool, Serial, Team};
 use selvedge::plan::{
-    Activation, BatchNorm, Chain, Dropout, Input, Layer, LayerSpec, Loss, Memory, Network, Operation, Output, Penalty, Plan, Value,
-    arrange, sequential,
+    Activation, BatchNorm, Chain, Dropout as PlanDropout, Input, Layer, LayerSpec, Loss, Memory, Network, Operation, Output,
+    Penalty, Plan, Value, arrange, sequential,
 };
 use selvedge::simd::Isa;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -141,12 +146,12 @@ fn graph_entries(steps: usize, isa: Isa, executor: &dyn Executor) {
     let hidden = LayerSpec::dense(33, Activation::Relu).of(Value::Input(1)).kernel_penalty(penalty);
     let specs = [
         LayerSpec::identity().of(Value::Input(1)).batch_norm(normalization),
-        hidden.of(Value::Layer(0)).batch_norm(normalization).dropout(Dropout::Plain(0.2)),
+        hidden.of(Value::Layer(0)).batch_norm(normalization).dropout(PlanDropout::Plain(0.2)),
         LayerSpec::dense(33, Activation::PRelu).of(Value::Layer(1)),
         merge(Operation::Add(Value::Layer(1)), Value::Layer(2)),
         merge(Operation::Concatenate(Value::Layer(3)), Value::Input(0)),
         LayerSpec::dense(9, Activation::Selu).of(Value::Layer(4)),
-        LayerSpec::identity().of(Value::Layer(5)).dropout(Dropout::Alpha(0.1)),
+        LayerSpec::identity().of(Value::Layer(5)).dropout(PlanDropout::Alpha(0.1)),
         LayerSpec::dense(5, Activation::Softmax).of(Value::Layer(6)),
         LayerSpec::dense(2, Activation::Linear).of(Value::Layer(3)).without_bias(),
     ];
@@ -203,6 +208,73 @@ fn graph_entries(steps: usize, isa: Isa, executor: &dyn Executor) {
     assert!(parameters.iter().chain(results.iter().flatten()).all(|x| x.is_finite()));
 }
 
+/// Arms the counter after the first step of each epoch and looks at it after the last.
+struct Armed {
+    steps: usize,
+    counted: usize,
+}
+
+impl Callback for Armed {
+    fn on_batch_end(&mut self, logs: &BatchLogs, _: &mut Session<'_>) -> Result<(), ModelError> {
+        if logs.batch == 0 {
+            CALLS.store(0, Ordering::SeqCst);
+            ARMED.store(true, Ordering::SeqCst);
+        } else if logs.batch + 1 == self.steps {
+            ARMED.store(false, Ordering::SeqCst);
+            assert_eq!(CALLS.load(Ordering::SeqCst), 0, "heap calls in the steps of an epoch");
+            self.counted += 1;
+        }
+        Ok(())
+    }
+}
+
+/// The steps of `fit` with what watches each of them, predictions of a session and of a frozen model, and passes with dropout.
+fn model_entries(threads: usize) {
+    let network = Sequential::new(&[19])
+        .add(Dropout::new(0.1))
+        .add(Dense::new(33).use_bias(false).kernel_regularizer(Regularizer::l2(1e-4)))
+        .add(BatchNormalization::default())
+        .add(ModelActivation::Relu)
+        .add(Dropout::new(0.2))
+        .add(Dense::new(5).activation(ModelActivation::Softmax));
+    let compile = Compile::new(Adam::default()).clipping(Clipping::GlobalNorm(1.0)).threads(threads);
+    let mut model = network.compile(compile).expect("a model");
+    let mut random = Pcg32::seed_from_u64(1);
+    let x: Vec<f32> = (0..200 * 19).map(|_| random.random_range(-1.0..1.0)).collect();
+    let labels: Vec<u32> = (0..200).map(|_| random.random_range(0..5)).collect();
+    let rows = MatRef::new(&x, 200, 19, 19);
+    let examples = Examples::floats(rows, &labels).expect("examples");
+    let schedule = OneCycle::three_legs(0.01, 3 * 13).expect("a schedule");
+    let fit = Fit::new().epochs(3).batch_size(16).schedule(&schedule).validation_data(&examples).class_weights(&[(1, 2.0)]);
+    let mut armed = Armed { steps: 13, counted: 0 };
+    let (mut bar, mut nan) = (ProgressBar::new(), TerminateOnNan::new());
+    let (mut stopping, mut plateau) = (EarlyStopping::new().patience(9), ReduceLrOnPlateau::new());
+    let mut callbacks: [&mut dyn Callback; 5] = [&mut bar, &mut nan, &mut stopping, &mut plateau, &mut armed];
+    model.fit(&examples, &fit, &mut callbacks).expect("training");
+    assert_eq!(armed.counted, 3);
+
+    let mut values = vec![0.0; 200 * 5];
+    let frozen = model.freeze(200).expect("a frozen model");
+    let mut scratch = frozen.scratch();
+    assert_eq!(heap_calls(|| frozen.predict(&[rows], &mut scratch, &mut [MatMut::new(&mut values, 200, 5, 5)])), 0, "frozen");
+    model
+        .session(16, |session| {
+            // The threads have come when one prediction is done.
+            session.predict_into(&examples, &mut values).expect("predictions");
+            let calls = heap_calls(|| {
+                session.predict_into(&examples, &mut values).expect("predictions");
+                for pass in 0..10 {
+                    session.predict_with_dropout(&examples, 1, pass, &mut values).expect("predictions");
+                }
+            });
+            assert_eq!(calls, 0, "predictions of a session");
+        })
+        .expect("a session");
+    if threads == 1 {
+        assert_eq!(heap_calls(|| model.predict_into(&examples, &mut values).expect("predictions")), 0, "predictions of a model");
+    }
+}
+
 /// The detector sees one allocation and its release, also on a thread of the team only.
 fn planted_allocations(executor: &dyn Executor) {
     for guilty in 0..executor.parts() {
@@ -240,6 +312,10 @@ fn count_everything(teams: [&Team; 3]) -> usize {
     }
     for executor in teams {
         planted_allocations(executor);
+    }
+    for threads in [1, 2, 3] {
+        model_entries(threads);
+        counted += 1;
     }
     let isa = Isa::detect();
     for executor in serials.iter().map(|serial| serial as &dyn Executor).chain(teams.map(|team| team as &dyn Executor)) {

@@ -2,8 +2,8 @@
 
 use clap::ValueEnum;
 use selvedge::model::{
-    Activation, BatchNormalization, Compile, Configuration, CosineDecay, Dense, Dropout, Flatten, Initializer, LearningRateSchedule,
-    OneCycle, ScheduleError, Sequential, Sgd,
+    Activation, BatchNormalization, Compile, Configuration, CosineDecay, Dense, Dropout, Flatten, Initializer,
+    LearningRateSchedule, OneCycle, ScheduleError, Sequential, Sgd,
 };
 use serde::Serialize;
 

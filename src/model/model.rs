@@ -164,7 +164,7 @@ impl Model {
         Ok(Predictions::new(self.isa, &inference_plan(&self.network, self.threads()), examples.len(), values))
     }
 
-    /// [`Model::predict`] without allocating: the outputs go to `values`, of each output a matrix without padding, one after the other.
+    /// [`Model::predict`] without allocating, but for what it takes to call the threads together if there are several: [`Session::predict_into`] has them already. The outputs go to `values`, of each output a matrix without padding, one after the other.
     ///
     /// # Errors
     /// If the rows do not fit the model, or `values` has another length than rows times columns of all outputs.

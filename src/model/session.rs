@@ -205,6 +205,28 @@ impl Session<'_> {
         Ok(Predictions::new(self.isa, &plan, examples.len(), values))
     }
 
+    /// [`Model::predict_into`](super::Model::predict_into) of the current weights.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn predict_into(&mut self, examples: &Examples<'_>, values: &mut [f32]) -> Result<(), ModelError> {
+        self.asked().predict(examples, None, values)
+    }
+
+    /// One pass of [`Model::predict_monte_carlo`](super::Model::predict_monte_carlo): the outputs with the dropout of pass `pass`.
+    ///
+    /// # Errors
+    /// As for [`Session::predict_into`].
+    pub fn predict_with_dropout(
+        &mut self,
+        examples: &Examples<'_>,
+        seed: u64,
+        pass: u32,
+        values: &mut [f32],
+    ) -> Result<(), ModelError> {
+        self.asked().predict(examples, Some(Noise { seed, step: pass }), values)
+    }
+
     /// Loss and accuracy over rows that have been checked.
     pub(super) fn evaluate_rows(&mut self, examples: &Examples<'_>, rows: &EvaluationRows) -> Evaluation {
         let penalty = if self.penalized { self.trainable.penalty(self.network, self.isa) } else { 0.0 };
