@@ -370,9 +370,11 @@ impl Steps {
             for (j, vector) in b_row.iter_mut().enumerate() {
                 let source = self.b.wrapping_add(j * LANES);
                 // SAFETY: the caller promises that these elements of B are readable.
-                *vector = match last_mask {
-                    Some(mask) if j + 1 == VECTORS => unsafe { simd.load_pointer_masked(source, mask) },
-                    _ => unsafe { simd.load_pointer(source) },
+                *vector = unsafe {
+                    match last_mask {
+                        Some(mask) if j + 1 == VECTORS => simd.load_pointer_masked(source, mask),
+                        _ => simd.load_pointer(source),
+                    }
                 };
             }
             for (i, line) in tile.iter_mut().enumerate() {
