@@ -12,9 +12,11 @@
 mod activation;
 mod backward;
 mod forward;
+mod product;
 mod step;
 
 pub use forward::{evaluate, predict};
+pub use product::product;
 pub use step::train_step;
 
 use crate::kernels::MatRef;
