@@ -199,9 +199,12 @@ fn products_of_columns_equal_their_twins() {
     }
 }
 
+/// Large, and then deep enough for the chains to be interrupted once and twice, with enough rows to be cut, too.
 #[test]
 fn larger_products_equal_their_twins() {
-    for shape in [(128, 100, 784), (100, 300, 128), (300, 10, 100), (1, 300, 784), (784, 17, 5), (37, 500, 3)] {
+    let large = [(128, 100, 784), (100, 300, 128), (300, 10, 100), (1, 300, 784), (784, 17, 5), (37, 500, 3)];
+    let deep = [(1, 70, 2500), (7, 33, 1025), (9, 130, 1400), (150, 20, 1100), (70, 12, 2051)];
+    for shape in large.into_iter().chain(deep) {
         rows_case(Place::Heap, shape);
         columns_case(Place::Heap, shape);
     }
