@@ -22,6 +22,7 @@ mod predictions;
 #[cfg(feature = "progress")]
 mod progress;
 pub mod schedules;
+pub mod search;
 mod sequential;
 mod session;
 mod summary;
@@ -30,7 +31,7 @@ mod trainable;
 pub use callback::{BatchLogs, Callback, Run};
 pub use compile::Compile;
 pub use error::ModelError;
-pub use examples::Examples;
+pub use examples::{Examples, SelectedExamples};
 pub use fit::Fit;
 pub use functional::{Functional, Tensor};
 pub use history::{Epoch, Evaluation, History, OutputEvaluation};
