@@ -1,6 +1,8 @@
 //! The model layer as a user meets it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod search;
+
 use selvedge::data::{Dataset, ValidationSplit, synthetic};
 use selvedge::kernels::MatRef;
 use selvedge::kernels::gather::Scaling;
