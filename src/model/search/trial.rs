@@ -62,7 +62,8 @@ impl Trial {
 
     /// The time of all its folds.
     pub fn seconds(&self) -> f64 {
-        self.folds.iter().map(|fold| fold.seconds).sum()
+        // From 0 on: the sum of nothing would be -0.
+        self.folds.iter().fold(0.0, |sum, fold| sum + fold.seconds)
     }
 
     /// For how many epochs to train on all rows: the mean over the folds, rounded, at least 1; nothing if a fold does not say.
