@@ -84,11 +84,10 @@ impl<'a> Search<'a> {
         } else if lines.last().is_some_and(|&byte| byte != b'\n') {
             file.write_all(b"\n")?;
         }
-        self.observe(move |trial| {
+        Ok(self.on_trial(move |trial| {
             file.write_all(trial.to_line()?.as_bytes())?;
             Ok(file.sync_data()?)
-        });
-        Ok(self)
+        }))
     }
 }
 
