@@ -1,5 +1,7 @@
 //! The fuzz targets as ordinary tests: over the inputs in `fuzz/regressions`, each of which once failed, and over random ones.
 
+#![allow(clippy::print_stderr, reason = "a test that fails must say on which input")]
+
 #[path = "../fuzz/src/lib.rs"]
 #[allow(unreachable_pub, reason = "it is a library of its own")]
 mod targets;

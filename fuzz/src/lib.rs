@@ -17,8 +17,11 @@ pub mod reductions;
 #[allow(dead_code, reason = "the tests need more of it")]
 mod support;
 
+/// What a target does with bytes.
+type Body = fn(&[u8]);
+
 /// Each target under the name of its file in `fuzz_targets`.
-pub const TARGETS: [(&str, fn(&[u8])); 10] = [
+pub const TARGETS: [(&str, Body); 10] = [
     ("data_movement", data_movement::run),
     ("dropout", dropout::run),
     ("elementwise", elementwise::run),

@@ -339,10 +339,12 @@ struct Callbacks<'c, 'd>(&'c mut [&'d mut dyn Callback]);
 impl Callbacks<'_, '_> {
     /// Calls a hook of each, also after one has failed; the first error counts.
     fn each(&mut self, mut hook: impl FnMut(&mut dyn Callback) -> Result<(), ModelError>) -> Result<(), ModelError> {
-        self.0.iter_mut().fold(Ok(()), |result, callback| {
+        let mut result = Ok(());
+        for callback in self.0.iter_mut() {
             let next = hook(*callback);
-            result.and(next)
-        })
+            result = result.and(next);
+        }
+        result
     }
 }
 

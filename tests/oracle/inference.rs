@@ -188,7 +188,7 @@ fn rows_do_not_know_each_other() {
                     let of_rows = rows.iter().map(|(_, report)| report.outputs[o]);
                     let losses = selvedge::kernels::reduce::sum(of_rows.clone().map(|output| output.loss_sum));
                     assert_eq!(found.loss_sum.to_bits(), losses.to_bits(), "{parts} parts, {source:?}, output {o}: {case}");
-                    assert_eq!(found.hits, of_rows.map(|output| output.hits).sum(), "{parts} parts, {source:?}: {case}");
+                    assert_eq!(found.hits, of_rows.map(|output| output.hits).sum::<usize>(), "{parts} parts, {source:?}: {case}");
                 }
             }
         }
