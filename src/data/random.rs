@@ -22,8 +22,10 @@ pub(crate) enum Purpose {
     /// A row of Friedman's regression.
     Friedman = 5,
     /// The hyper-parameters of a trial.
+    #[cfg(feature = "model")]
     Trial = 6,
     /// Which rows make up which fold.
+    #[cfg(feature = "model")]
     Folds = 7,
 }
 

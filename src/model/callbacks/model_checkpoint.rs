@@ -27,6 +27,7 @@ pub struct ModelCheckpoint {
     batches_since_save: usize,
     last_batch: Option<usize>,
     /// The epoch that `fit` is in.
+    #[cfg(feature = "io")]
     pub(super) current_epoch: usize,
 }
 
@@ -54,6 +55,7 @@ impl ModelCheckpoint {
             frequency: SaveFrequency::Epoch,
             batches_since_save: 0,
             last_batch: None,
+            #[cfg(feature = "io")]
             current_epoch: 0,
         })
     }
