@@ -1,5 +1,6 @@
 //! Every kernel against its twin, at its edges, and refusing what does not fit.
 
+mod dropout_rates;
 mod gather;
 mod gemm;
 mod gemm_exact;

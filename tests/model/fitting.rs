@@ -9,8 +9,8 @@ use selvedge::model::callbacks::{
     CsvLogger, EarlyStopping, GradientStatistics, LearningRateScheduler, ReduceLrOnPlateau, TerminateOnNan,
 };
 use selvedge::model::{
-    Activation, BatchLogs, BatchNormalization, Callback, Clipping, Compile, Configuration, Dense, Dropout, Epoch, Examples, Fit,
-    Initializer, Loss, Model, ModelError, Run, Sequential, Session, Sgd,
+    Activation, AlphaDropout, BatchLogs, BatchNormalization, Callback, Clipping, Compile, Configuration, Dense, Dropout, Epoch,
+    Examples, Fit, Initializer, Loss, Model, ModelError, Run, Sequential, Session, Sgd,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -475,4 +475,41 @@ fn vanishing_gradients_are_made_visible() {
     let selu = measured(Activation::Selu, Initializer::LeCunNormal);
     assert!(sigmoid < 1e-6, "{sigmoid}");
     assert!(selu > 1e-2, "{selu}");
+}
+
+/// SELU, LeCun initialization and alpha dropout keep mean 0 and variance 1 through twenty layers; what else one might choose does not.
+#[test]
+fn a_self_normalizing_network_keeps_its_signals() {
+    let (rows, columns) = (256, 256);
+    // Sums of twelve uniform numbers: mean 0, variance 1.
+    let uniform = numbers(8, 12 * rows * columns);
+    let x: Vec<f32> = uniform.chunks(12).map(|chunk| 0.5 * chunk.iter().sum::<f32>()).collect();
+    let labels = vec![0; rows];
+    let measured = |activation, initializer, rate| {
+        let network = (0..20).fold(Sequential::new(&[columns]), |network, _| {
+            let network = network.add(Dense::new(256).activation(activation).kernel_initializer(initializer));
+            network.add(AlphaDropout::new(rate))
+        });
+        let network = network.add(Dense::new(2).activation(Activation::Softmax));
+        let mut model = network.compile(Compile::new(Sgd { learning_rate: 0.0, ..SGD }).seed(2).threads(2)).unwrap();
+        let (inputs, targets) = ([Inputs::Rows(MatRef::new(&x, rows, columns, columns))], [Targets::Labels(&labels)]);
+        model
+            .session(rows, |session| {
+                session.step(&Batch { inputs: &inputs, targets: &targets, weights: None });
+                session.activations(rows).take(40).map(|(_, mean, deviation)| (mean, deviation * deviation)).collect::<Vec<_>>()
+            })
+            .unwrap()
+    };
+    let stays =
+        |statistics: &[(f64, f64)]| statistics.iter().all(|(mean, variance)| mean.abs() < 0.1 && (variance - 1.0).abs() < 0.2);
+    for rate in [0.0, 0.05, 0.1] {
+        let statistics = measured(Activation::Selu, Initializer::LeCunNormal, rate);
+        assert_eq!(statistics.len(), 40);
+        assert!(stays(&statistics), "rate {rate}: {statistics:?}");
+    }
+    assert!(!stays(&measured(Activation::Relu, Initializer::LeCunNormal, 0.0)));
+    assert!(
+        !stays(&measured(Activation::Selu, Initializer::GlorotNormal, 0.0))
+            || !stays(&measured(Activation::Tanh, Initializer::GlorotNormal, 0.0))
+    );
 }
