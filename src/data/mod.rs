@@ -6,6 +6,7 @@
 //! | Which rows make up which minibatch? | [`batches`] |
 //! | Where does Fashion-MNIST come from? | [`fashion_mnist`] |
 //! | What is drawn when it cannot be had? | [`synthetic`] |
+//! | What can a regression be tried on? | [`friedman`] |
 //! | How is an IDX file read? | [`idx`] |
 //! | What went wrong? | [`error`] |
 
@@ -15,6 +16,7 @@ pub mod dataset;
 mod download;
 pub mod error;
 pub mod fashion_mnist;
+pub mod friedman;
 pub mod idx;
 pub(crate) mod random;
 #[cfg(test)]

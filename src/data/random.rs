@@ -19,6 +19,12 @@ pub(crate) enum Purpose {
     Garment = 3,
     /// The shuffled classes of synthetic rows.
     GarmentClass = 4,
+    /// A row of Friedman's regression.
+    Friedman = 5,
+    /// The hyper-parameters of a trial.
+    Trial = 6,
+    /// Which rows make up which fold.
+    Folds = 7,
 }
 
 /// The sequence of random numbers number `index` of a seed.
@@ -49,6 +55,11 @@ impl Random {
     /// A uniform number in `[0, 1)`, a multiple of 2^-24.
     pub(crate) fn unit(&mut self) -> f32 {
         (self.0.next_u64() >> 40) as f32 * (1.0 / 16_777_216.0)
+    }
+
+    /// A uniform number in `[0, 1)`, a multiple of 2^-53.
+    pub(crate) fn fine_unit(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
     }
 
     /// A uniform number between `low` and `high`.

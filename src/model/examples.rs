@@ -57,6 +57,15 @@ impl Rows<'_> {
     }
 }
 
+impl Truth<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Labels(labels) => labels.len(),
+            Self::Rows(rows) => rows.rows(),
+        }
+    }
+}
+
 impl<'a> Examples<'a> {
     /// Nothing yet.
     pub fn new() -> Self {
@@ -131,6 +140,41 @@ impl<'a> Examples<'a> {
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Copies of some rows with their targets and weights, in the given order; a row may be named several times.
+    ///
+    /// # Errors
+    /// If a row is not there, or inputs, targets and weights have different numbers of rows.
+    pub fn select(&self, rows: &[u32]) -> Result<SelectedExamples, ModelError> {
+        let lens = self.inputs.iter().map(Rows::len);
+        let lens = lens.chain(self.targets.iter().map(Truth::len)).chain(self.weights.iter().map(|weights| weights.len()));
+        for len in lens {
+            if len != self.len() {
+                return Err(ModelError::RowCount { expected: self.len(), found: len });
+            }
+        }
+        if let Some(row) = rows.iter().find(|&&row| row as usize >= self.len()) {
+            return Err(ModelError::setting("rows", "numbers below the number of rows", row));
+        }
+        let floats = |from: &MatRef<'_>| OwnedFloats {
+            values: rows.iter().flat_map(|&row| from.row(row as usize)).copied().collect(),
+            columns: from.columns(),
+        };
+        let inputs = self.inputs.iter().map(|input| match input {
+            Rows::Bytes { pixels, row_len, scaling } => OwnedRows::Bytes {
+                pixels: rows.iter().flat_map(|&row| &pixels[row as usize * row_len..][..*row_len]).copied().collect(),
+                row_len: *row_len,
+                scaling: *scaling,
+            },
+            Rows::Floats(from) => OwnedRows::Floats(floats(from)),
+        });
+        let targets = self.targets.iter().map(|truth| match truth {
+            Truth::Labels(labels) => OwnedTruth::Labels(rows.iter().map(|&row| labels[row as usize]).collect()),
+            Truth::Rows(from) => OwnedTruth::Rows(floats(from)),
+        });
+        let weights = self.weights().map(|weights| rows.iter().map(|&row| weights[row as usize]).collect());
+        Ok(SelectedExamples { rows: rows.len(), inputs: inputs.collect(), targets: targets.collect(), weights })
     }
 
     /// The labels of the first output that has any.
@@ -316,5 +360,52 @@ impl<'a> From<&'a Examples<'_>> for Examples<'a> {
             targets: examples.targets.iter().map(targets).collect(),
             weights: examples.weights.as_deref().map(Cow::Borrowed),
         }
+    }
+}
+
+/// Rows that [`Examples::select`] has copied; a reference to them is as good as [`Examples`].
+#[derive(Clone, Debug)]
+pub struct SelectedExamples {
+    rows: usize,
+    inputs: Vec<OwnedRows>,
+    targets: Vec<OwnedTruth>,
+    weights: Option<Vec<f32>>,
+}
+
+#[derive(Clone, Debug)]
+enum OwnedRows {
+    Bytes { pixels: Vec<u8>, row_len: usize, scaling: Scaling },
+    Floats(OwnedFloats),
+}
+
+#[derive(Clone, Debug)]
+enum OwnedTruth {
+    Labels(Vec<u32>),
+    Rows(OwnedFloats),
+}
+
+#[derive(Clone, Debug)]
+struct OwnedFloats {
+    values: Vec<f32>,
+    columns: usize,
+}
+
+impl OwnedFloats {
+    fn borrow(&self, rows: usize) -> MatRef<'_> {
+        MatRef::new(&self.values, rows, self.columns, self.columns)
+    }
+}
+
+impl<'a> From<&'a SelectedExamples> for Examples<'a> {
+    fn from(selected: &'a SelectedExamples) -> Self {
+        let inputs = selected.inputs.iter().map(|input| match input {
+            OwnedRows::Bytes { pixels, row_len, scaling } => Rows::Bytes { pixels, row_len: *row_len, scaling: *scaling },
+            OwnedRows::Floats(floats) => Rows::Floats(floats.borrow(selected.rows)),
+        });
+        let targets = selected.targets.iter().map(|truth| match truth {
+            OwnedTruth::Labels(labels) => Truth::Labels(Cow::Borrowed(labels)),
+            OwnedTruth::Rows(floats) => Truth::Rows(floats.borrow(selected.rows)),
+        });
+        Self { inputs: inputs.collect(), targets: targets.collect(), weights: selected.weights.as_deref().map(Cow::Borrowed) }
     }
 }

@@ -28,6 +28,7 @@ mod progress;
 #[cfg(feature = "io")]
 mod saving;
 pub mod schedules;
+pub mod search;
 mod sequential;
 mod session;
 mod summary;
@@ -37,7 +38,7 @@ pub use callback::{BatchLogs, Callback, Run};
 pub use compile::Compile;
 pub use configurations::Configuration;
 pub use error::ModelError;
-pub use examples::Examples;
+pub use examples::{Examples, SelectedExamples};
 pub use fit::Fit;
 pub use frozen::{Frozen, Scratch};
 pub use functional::{Functional, Tensor};

@@ -4,6 +4,7 @@
 mod fitting;
 mod graphs;
 mod saving;
+mod search;
 
 use selvedge::data::{Dataset, ValidationSplit, synthetic};
 use selvedge::kernels::MatRef;
