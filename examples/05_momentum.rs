@@ -43,6 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("RMSprop", descend(|_, g, [w, v, _]| update(isa, rms_prop, g, [w, v]))),
         ("Adam", descend(|t, g, [w, v, m]| update(isa, adam.at_step(t), g, [w, m, v]))),
     ];
+    // Momentum overshoots and comes back. Near the minimum RMSprop's mean square has faded, so that even a small gradient makes a long step.
     println!("{:<18} {:>14} {:>14} {:>14}", "cost after steps", 10, 30, 60);
     for (name, path) in &paths {
         let cost = |step: usize| cost(path[step].0, path[step].1);

@@ -5,7 +5,7 @@ use selvedge::data::{ValidationSplit, synthetic};
 use selvedge::model::callbacks::ReduceLrOnPlateau;
 use selvedge::model::{
     Activation, BatchLogs, Callback, Compile, CosineDecay, Dense, ExponentialDecay, Fit, Flatten, LearningRateSchedule, ModelError,
-    OneCycle, PiecewiseConstantDecay, PowerDecay, Sequential, Session, Sgd,
+    OneCycle, PiecewiseConstantDecay, PowerDecay, ProgressBar, Sequential, Session, Sgd,
 };
 use selvedge::pictures::{LineChart, Series, line_chart};
 use std::path::PathBuf;
@@ -54,9 +54,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut rates = Rates::default();
         // Performance scheduling asks the validation loss: half the rate after each epoch without progress.
         let mut plateau = ReduceLrOnPlateau::new().patience(1).factor(0.5)?;
-        let mut both: [&mut dyn Callback; 2] = [&mut rates, &mut plateau];
-        let callbacks = if name == "performance" { &mut both[..] } else { &mut both[..1] };
-        let history = model.fit(&training, &fit, callbacks)?;
+        let mut bar = ProgressBar::new().transient();
+        let mut callbacks: Vec<&mut dyn Callback> = vec![&mut rates, &mut bar];
+        if name == "performance" {
+            callbacks.push(&mut plateau);
+        }
+        let history = model.fit(&training, &fit, &mut callbacks)?;
         let last = history.epochs.last().and_then(|epoch| epoch.validation).unwrap_or_default();
         let rate = rates.0.last().map_or(0.0, |rate| rate.1);
         println!("{name:<20} {rate:10.6} {:17.4} {:20.4}", last.loss, last.accuracy);

@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .add(Dense::new(100).activation(Activation::Relu))
         .add(Dense::new(10).activation(Activation::Softmax));
     println!("{}", network.summary()?);
-    let mut model = network.compile(Compile::new(Sgd { learning_rate: 0.05, ..Sgd::default() }).seed(42))?;
+    let mut model = network.compile(Compile::new(Sgd { learning_rate: 0.02, ..Sgd::default() }).seed(42))?;
     let fit = Fit::new().epochs(10).validation_data(&validation);
     let history = model.fit(&training, &fit, &mut [&mut ProgressBar::new()])?;
 

@@ -53,19 +53,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let best = stopping.best_epoch().unwrap_or_default();
     println!("stopped after {} of 100 epochs, with the weights of epoch {}", history.epochs.len(), best + 1);
     println!("best validation loss {:.6}, of the restored weights {:.6}", history.metric("val_loss")[best], restored.loss);
-    println!(
-        "learning rate: {} at first, {} at last",
-        history.epochs[0].learning_rate,
-        history.metric("learning_rate").last().unwrap_or(&0.0)
-    );
+    let rate = |epoch: Option<&Epoch>| epoch.map_or(0.0, |epoch| epoch.learning_rate);
+    println!("learning rate: {} at first, {} at last", rate(history.epochs.first()), rate(history.epochs.last()));
 
-    // A learning rate that doubles each epoch, until it is too large; then there is nothing left to train.
-    let mut doubling = LearningRateScheduler::new(|_, rate| 2.0 * rate);
+    // Ten times the learning rate in every epoch, until the loss is no number any more: from there no training comes back.
+    let mut growing = LearningRateScheduler::new(|_, rate| 10.0 * rate);
     let mut terminate = TerminateOnNan::new();
-    let history_of_doubling = model(0.05)?.fit(&training, &Fit::new().epochs(200), &mut [&mut doubling, &mut terminate])?;
+    let exploded = model(0.05)?.fit(&training, &Fit::new().epochs(100), &mut [&mut growing, &mut terminate])?;
     if let Some((batch, loss)) = terminate.found() {
-        let rate = history_of_doubling.epochs.last().map_or(0.0, |epoch| epoch.learning_rate);
-        println!("doubling ended in epoch {} at batch {batch}: loss {loss} at rate {rate}", history_of_doubling.epochs.len());
+        let rate = rate(exploded.epochs.last());
+        println!("exploded in batch {} of epoch {}: loss {loss} at learning rate {rate:.0e}", batch + 1, exploded.epochs.len());
     }
 
     // Callbacks work without `fit`, too: after which epochs would the best model so far have been saved, and under which name?

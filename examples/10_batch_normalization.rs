@@ -1,4 +1,4 @@
-//! Does batch normalization help, and where does it go? Before the activation, after it, and in front of everything.
+//! Does batch normalization help, and where does it go? Ten layers at a high learning rate, without it, before and after the activation.
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
 use selvedge::data::{ValidationSplit, synthetic};
@@ -21,7 +21,7 @@ fn network(place: Place) -> Sequential {
         // As the first layer it standardizes the pixels.
         network = network.add(BatchNormalization::default());
     }
-    for units in [60; 6] {
+    for units in [50; 10] {
         let dense = Dense::new(units).kernel_initializer(Initializer::HeNormal);
         let elu = Activation::Elu { alpha: 1.0 };
         network = match place {
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (name, place) in
         [("none", Place::Nowhere), ("before the activation", Place::Before), ("after the activation", Place::After)]
     {
-        let mut model = network(place).compile(Compile::new(Sgd::default()).seed(10))?;
+        let mut model = network(place).compile(Compile::new(Sgd { learning_rate: 0.1, ..Sgd::default() }).seed(10))?;
         let fit = Fit::new().epochs(12).validation_data(&validation);
         let history = model.fit(&training, &fit, &mut [&mut ProgressBar::new().transient()])?;
         let evaluation = model.evaluate(&validation)?;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = PathBuf::from(std::env::args_os().nth(1).unwrap_or("course_output".into()));
     std::fs::create_dir_all(&folder)?;
-    let (training, validation) = (synthetic::garments(400, 1), synthetic::garments(1000, 2));
+    let (training, validation) = (synthetic::garments(400, 1), synthetic::garments(500, 2));
 
     let none = Regularizer::default();
     let (mut losses, mut kernels) = (Vec::new(), Vec::new());
@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
         let network = network.add(Dense::new(10).activation(Activation::Softmax).kernel_regularizer(regularizer));
-        let mut model = network.compile(Compile::new(Adam::default()).seed(11))?;
+        let mut model = network.compile(Compile::new(Adam { learning_rate: 5e-4, ..Adam::default() }).seed(11))?;
         let fit = Fit::new().epochs(60).validation_data(&validation);
         let history = model.fit(&training, &fit, &mut [&mut ProgressBar::new().transient()])?;
 

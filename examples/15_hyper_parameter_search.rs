@@ -5,7 +5,7 @@ use indicatif::ProgressBar;
 use selvedge::data::{friedman, synthetic};
 use selvedge::model::callbacks::EarlyStopping;
 use selvedge::model::search::{Candidate, KFold, Scorer, Search, SearchError, Space, StratifiedKFold, Training};
-use selvedge::model::{Activation, Adam, Compile, Dense, Examples, Fit, Flatten, Loss, Model, Sequential, Sgd};
+use selvedge::model::{Activation, Adam, Compile, Dense, Examples, Fit, Flatten, Loss, Model, Sequential};
 use selvedge::pictures::{BarChart, BarGroup, LineChart, Scale, Series, SeriesStyle, bar_chart, line_chart};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ fn regression(candidate: &Candidate, threads: usize) -> Result<Model, SearchErro
     for _ in 0..candidate.count("n_hidden")? {
         network = network.add(Dense::new(candidate.count("n_neurons")?).activation(Activation::Relu));
     }
-    let optimizer = Sgd { learning_rate: candidate.real("learning_rate")? as f32, ..Sgd::default() };
+    let optimizer = Adam { learning_rate: candidate.real("learning_rate")? as f32, ..Adam::default() };
     Ok(network.add(Dense::new(1)).compile(Compile::new(optimizer).loss(Loss::MeanSquaredError).seed(15).threads(threads))?)
 }
 
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn randomized(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let (data, test) = (friedman::regression(300, 3, 1.0, 1), friedman::regression(500, 3, 1.0, 2));
+    let (data, test) = (friedman::regression(600, 3, 1.0, 1), friedman::regression(500, 3, 1.0, 2));
     let examples = Examples::new().input(data.inputs()).targets(data.targets());
     let training = Training::new(regression)
         .fit(|_| Ok(Fit::new().epochs(60)))
@@ -46,7 +46,7 @@ fn randomized(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
         .integer("n_hidden", 0..=3)
         .log_integer("n_neurons", 4..=64)
         .log_uniform("learning_rate", 3e-4, 0.1)
-        .random(20, 15)?;
+        .random(20, 3)?;
 
     let bar = ProgressBar::new(candidates.len() as u64);
     let search = Search::new(candidates, KFold::new(3).shuffle(15).split(data.len())?)?.on_trial(|_| {
@@ -59,7 +59,10 @@ fn randomized(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let best = results.best().ok_or("every trial has failed")?;
     let (mut model, _) = training.refit(&examples, best, 1)?;
     let evaluation = model.evaluate(Examples::new().input(test.inputs()).targets(test.targets()))?;
-    println!("best: {}; trained on all rows its error on new ones is {:.3}, and 1 is noise\n", best.candidate, evaluation.loss);
+    println!(
+        "trial {}, trained on all rows: mean squared error {:.3} on new ones, of which 1 is noise\n",
+        best.number, evaluation.loss
+    );
 
     let of_layers = |layers: usize| -> Vec<(f64, f64)> {
         let trials = results.rows().iter().map(|row| &row.trial);
@@ -84,10 +87,10 @@ fn randomized(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn grid(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let data = synthetic::garments(300, 15);
+    let data = synthetic::garments(600, 15);
     let examples = Examples::from(&data);
     let labels: Vec<u32> = data.labels().iter().map(|&label| label.into()).collect();
-    let training = Training::new(classification).fit(|_| Ok(Fit::new().epochs(5))).scorer(Scorer::Accuracy);
+    let training = Training::new(classification).fit(|_| Ok(Fit::new().epochs(10))).scorer(Scorer::Accuracy);
     let space = Space::new().choice("activation", ["relu", "tanh"]).choice("n_neurons", [4, 16, 64]);
     // Each fold has as many garments of each class as the others.
     let folds = StratifiedKFold::new(3).shuffle(15).split(&labels)?;

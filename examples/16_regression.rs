@@ -6,7 +6,7 @@ use selvedge::kernels::MatRef;
 use selvedge::model::callbacks::EarlyStopping;
 use selvedge::model::metrics::{mean_absolute_error, mean_squared_error};
 use selvedge::model::{Activation, Adam, BatchNormalization, Compile, Dense, Examples, Fit, Loss, ProgressBar, Sequential};
-use selvedge::pictures::{LearningCurves, LineChart, Series, SeriesStyle, learning_curves, line_chart};
+use selvedge::pictures::{LineChart, Scale, Series, SeriesStyle, line_chart};
 use std::path::PathBuf;
 
 fn examples(rows: &Regression) -> Examples<'_> {
@@ -42,12 +42,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             continue;
         }
 
-        let [training_loss, validation_loss] = ["loss", "val_loss"].map(|metric| history.metric(metric));
-        let curves =
-            LearningCurves { training_loss: &training_loss, validation_loss: &validation_loss, ..LearningCurves::default() };
-        learning_curves(folder.join("16_learning_curves.png"), &curves)?;
+        let [training_loss, validation_loss] = ["loss", "val_loss"].map(|metric| -> Vec<(f64, f64)> {
+            history.metric(metric).into_iter().enumerate().map(|(epoch, loss)| (epoch as f64 + 1.0, loss)).collect()
+        });
+        let chart = LineChart {
+            title: "Mean squared error by epoch",
+            x_label: "epoch",
+            y_label: "loss",
+            series: &[Series::new("training", &training_loss), Series::new("validation", &validation_loss)],
+            y_scale: Scale::Log,
+            ..LineChart::default()
+        };
+        line_chart(folder.join("16_learning_curves.png"), &chart)?;
         let points: Vec<(f64, f64)> = truth.iter().zip(predicted).map(|(&y, &p)| (y.into(), p.into())).collect();
-        let diagonal = [(-3.0, -3.0), (32.0, 32.0)];
+        let diagonal = [(0.0, 0.0), (28.0, 28.0)];
         let chart = LineChart {
             title: "Predicted and true values of the test",
             x_label: "true",

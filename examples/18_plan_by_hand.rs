@@ -67,7 +67,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     // The picture may allocate; the predictions for it do not.
-    let grid = Grid { columns: 120, rows: 120, x_range: (-1.2, 1.2), y_range: (-1.2, 1.2) };
+    let grid = Grid { columns: 240, rows: 240, x_range: (-1.2, 1.2), y_range: (-1.2, 1.2) };
     let context = Context { plan: &INFERENCE, ..context };
     let places: Vec<f32> = grid.points().flat_map(|(x, y)| [x as f32, y as f32]).collect();
     let mut classes = Vec::new();
