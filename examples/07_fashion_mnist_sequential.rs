@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(&folder)?;
     let (data, source) = fashion_mnist::load_or_synthesize(None, &mut |_| ())?;
     println!("{source}");
-    let (training, validation) = data.train.take(12_000).split(ValidationSplit::Tail(1.0 / 6.0))?;
+    let (training, validation) = data.train.take(10_000).split(ValidationSplit::Tail(0.2))?;
 
     let network = Sequential::new(&[28, 28])
         .add(Flatten)

@@ -26,8 +26,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
         let network = network.add(Dense::new(10).activation(Activation::Softmax).kernel_regularizer(regularizer));
-        let mut model = network.compile(Compile::new(Adam { learning_rate: 5e-4, ..Adam::default() }).seed(11))?;
-        let fit = Fit::new().epochs(60).validation_data(&validation);
+        let mut model = network.compile(Compile::new(Adam::default()).seed(11))?;
+        let fit = Fit::new().epochs(40).validation_data(&validation);
         let history = model.fit(&training, &fit, &mut [&mut ProgressBar::new().transient()])?;
 
         // The loss of a model includes its penalties; that of an output does not, so models can be compared by it.
