@@ -15,7 +15,8 @@ fn gradient(w: &[f32; 2]) -> [f32; 2] {
     [w[0], 25.0 * w[1]]
 }
 
-/// The places after each of 60 steps; `step` gets the number of the step, the gradient, and what it changes: the place and two kinds of memory.
+/// The places after each of 60 steps. `step` gets the number of the step, the gradient, and what it changes: the place and two
+/// kinds of memory.
 fn descend(mut step: impl FnMut(u64, &[f32], [&mut [f32; 2]; 3])) -> Vec<(f64, f64)> {
     let (mut w, mut v, mut m) = ([-9.0, 1.6], [0.0; 2], [0.0; 2]);
     let mut path = vec![(f64::from(w[0]), f64::from(w[1]))];
@@ -43,7 +44,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("RMSprop", descend(|_, g, [w, v, _]| update(isa, rms_prop, g, [w, v]))),
         ("Adam", descend(|t, g, [w, v, m]| update(isa, adam.at_step(t), g, [w, m, v]))),
     ];
-    // Momentum overshoots and comes back. Near the minimum RMSprop's mean square has faded, so that even a small gradient makes a long step.
+    // Momentum overshoots and comes back. Near the minimum RMSprop's mean square has faded, so that even a small gradient makes a
+    // long step.
     println!("{:<18} {:>14} {:>14} {:>14}", "cost after steps", 10, 30, 60);
     for (name, path) in &paths {
         let cost = |step: usize| cost(path[step].0, path[step].1);

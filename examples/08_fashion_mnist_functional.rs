@@ -1,10 +1,22 @@
-//! What if layers do not follow each other in a row? Wide and deep on Fashion-MNIST, with a second output that helps.
+//! What if layers do not follow each other in a row? Wide and deep on Fashion-MNIST, with two inputs and two outputs.
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
 use selvedge::data::{Dataset, fashion_mnist};
+use selvedge::kernels::MatRef;
 use selvedge::model::{Activation, Compile, Concatenate, Dense, Examples, Fit, Flatten, Functional, Loss, ProgressBar, RmsProp};
 use selvedge::pictures::{LineChart, Series, SeriesStyle, line_chart};
 use std::path::PathBuf;
+
+/// How bright each of the 28 lines and each of the 28 columns of an image is, from 0 to 1.
+fn profiles(data: &Dataset) -> Vec<f32> {
+    let brightness = |pixels: &mut dyn Iterator<Item = &u8>| pixels.map(|&pixel| f32::from(pixel)).sum::<f32>() / (28.0 * 255.0);
+    (0..data.len())
+        .flat_map(|row| {
+            let lines = (0..28).map(move |i| brightness(&mut data.row(row)[28 * i..][..28].iter()));
+            lines.chain((0..28).map(move |j| brightness(&mut data.row(row)[j..].iter().step_by(28))))
+        })
+        .collect()
+}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = PathBuf::from(std::env::args_os().nth(1).unwrap_or("course_output".into()));
@@ -12,13 +24,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (data, source) = fashion_mnist::load_or_synthesize(None, &mut |_| ())?;
     println!("{source}");
 
-    // The pixels go through two layers, and past them: what is simple need not be carried through the deep part.
+    // The image goes through the deep part; what somebody has thought of, the profile of the silhouette, goes past it.
     let mut network = Functional::new().name("wide_and_deep");
     let image = network.input("image", &[28, 28]);
+    let profile = network.input("profile", &[56]);
     let pixels = network.apply(Flatten, &[image]);
     let hidden = network.apply(Dense::new(100).activation(Activation::Relu), &[pixels]);
     let hidden = network.apply(Dense::new(50).activation(Activation::Relu), &[hidden]);
-    let both = network.apply(Concatenate, &[pixels, hidden]);
+    let both = network.apply(Concatenate, &[profile, hidden]);
     let main = network.apply(Dense::new(10).activation(Activation::Softmax).name("main"), &[both]);
     // The helper makes the deep part useful by itself; it counts a tenth.
     let helper = network.apply(Dense::new(10).activation(Activation::Softmax).name("helper"), &[hidden]);
@@ -33,8 +46,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let labels = |data: &Dataset| -> Vec<u32> { data.labels().iter().map(|&label| label.into()).collect() };
     let (training, test) = (data.train.take(10_000), data.test.take(2_000));
     let (training_labels, test_labels) = (labels(&training), labels(&test));
-    let training = Examples::from(&training).labels(&training_labels);
-    let test = Examples::from(&test).labels(&test_labels);
+    let (training_profiles, test_profiles) = (profiles(&training), profiles(&test));
+    let (training_rows, test_rows) = (training.len(), test.len());
+    let training = Examples::from(&training).input(MatRef::new(&training_profiles, training_rows, 56, 56)).labels(&training_labels);
+    let test = Examples::from(&test).input(MatRef::new(&test_profiles, test_rows, 56, 56)).labels(&test_labels);
     let fit = Fit::new().epochs(8).validation_data(&test);
     let history = model.fit(&training, &fit, &mut [&mut ProgressBar::new()])?;
     let evaluation = model.evaluate(&test)?;

@@ -12,7 +12,8 @@ use selvedge::pictures::{LearningCurves, learning_curves};
 use std::fs::File;
 use std::path::PathBuf;
 
-/// A callback of our own: by how much the validation loss is above that of training. What it adds to the logs, the table and the history get, too.
+/// A callback of our own: by how much the validation loss is above that of training. What it adds to the logs, the table and the
+/// history get, too.
 struct Overfitting;
 
 impl Callback for Overfitting {

@@ -1,4 +1,5 @@
-//! Does batch normalization help, and where does it go? Ten layers at a high learning rate, without it, before and after the activation.
+//! Does batch normalization help, and where does it go? Ten layers at a high learning rate: without it, and with it before or after
+//! the activation.
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
 use selvedge::data::{ValidationSplit, synthetic};

@@ -23,7 +23,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut model = network.compile(Compile::new(Nadam::default()).seed(12))?;
     model.fit(&training, &Fit::new().epochs(15), &mut [&mut ProgressBar::new().transient()])?;
 
-    // Without dropout there is one answer. With it there are as many as passes; their mean is the prediction, their spread the doubt.
+    // Without dropout there is one answer. With it there are as many as passes: their mean is the prediction, their spread the
+    // doubt.
     let plain = model.predict(&test)?;
     let monte_carlo = model.predict_monte_carlo(&test, 100, 12)?;
     let (mean, deviation, doubt) = (monte_carlo.mean(), monte_carlo.deviation(), monte_carlo.mutual_information());

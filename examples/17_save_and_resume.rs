@@ -27,7 +27,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut whole = network.compile(Compile::new(Adam::default()).seed(17))?;
     let history = whole.fit(&training, &fit(10), &mut [&mut ProgressBar::new().transient()])?;
 
-    // Four epochs, a file, and in the loaded model the six others: Adam's means, the order of rows and dropout go on as if nothing had been.
+    // Four epochs, a file, and in the loaded model the six others: Adam's means, the order of rows and dropout go on as if nothing
+    // had been.
     let file = folder.join("17_after_four_epochs.selvedge");
     let mut first = network.compile(Compile::new(Adam::default()).seed(17))?;
     let first_history = first.fit(&training, &fit(4), &mut [])?;

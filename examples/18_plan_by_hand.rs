@@ -21,7 +21,8 @@ static TRAINING: Plan<'static> = Plan::training(CHAIN.network(), ROWS, 1);
 static INFERENCE: Plan<'static> = Plan::inference(CHAIN.network(), ROWS, 1);
 const ROWS: usize = 60;
 
-// The exact sizes are known to the compiler. Whoever trains holds the lock; on a microcontroller these could be arrays on the stack.
+// The exact sizes are known to the compiler. Whoever trains holds the lock; on a microcontroller these could be arrays on the
+// stack.
 static PARAMETERS: Mutex<Aligned<[f32; TRAINING.parameters_len()]>> = Mutex::new(Aligned([0.0; TRAINING.parameters_len()]));
 static STATE: Mutex<Aligned<[f32; TRAINING.state_len(2)]>> = Mutex::new(Aligned([0.0; TRAINING.state_len(2)]));
 static WORKSPACE: Mutex<Aligned<[f32; TRAINING.workspace_len()]>> = Mutex::new(Aligned([0.0; TRAINING.workspace_len()]));

@@ -100,7 +100,8 @@ impl Drop for Folder {
     }
 }
 
-/// Builds all of them with the profile of this test, since a program left from an earlier build must not be tested; returns their folder.
+/// Builds all of them with the profile of this test, since a program left from an earlier build must not be tested. Returns their
+/// folder.
 fn build() -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
     let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps");
