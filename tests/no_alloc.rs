@@ -7,12 +7,22 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg32;
-use selvedge::exec::{Batch, Context, Inputs, Targets, evaluate, predict, train_step};
+use selvedge::exec::{
+    Batch, Clipping, Context, Inputs, Noise, Step, Targets, evaluate, gradients, predict, predict_with_dropout, train_step, update,
+};
 use selvedge::kernels::gather::Scaling;
 use selvedge::kernels::optimizers::{AdamSettings, Momentum, MomentumKind, NadamProgress, Optimizer, Sgd};
 use selvedge::kernels::{MatMut, MatRef};
+use selvedge::model::callbacks::{EarlyStopping, ReduceLrOnPlateau, TerminateOnNan};
+use selvedge::model::{
+    Activation as ModelActivation, Adam, BatchLogs, BatchNormalization, Callback, Compile, Dense, Dropout, Examples, Fit,
+    ModelError, OneCycle, ProgressBar, Regularizer, Sequential, Session,
+};
 use selvedge::parallel::{Executor, Pool, Serial, Team};
-use selvedge::plan::{Activation, Chain, LayerSpec, Memory, Network, Plan, sequential};
+use selvedge::plan::{
+    Activation, BatchNorm, Chain, Dropout as PlanDropout, Input, Layer, LayerSpec, Loss, Memory, Network, Operation, Output,
+    Penalty, Plan, Value, arrange, sequential,
+};
 use selvedge::simd::Isa;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -129,6 +139,142 @@ fn all_entries(network: Network<'_>, steps: usize, isa: Isa, executor: &dyn Exec
     assert!(parameters.iter().chain(&outputs).all(|x| x.is_finite()));
 }
 
+/// A network of every kind of layer, with two inputs and two outputs.
+fn graph_entries(steps: usize, isa: Isa, executor: &dyn Executor) {
+    let (normalization, penalty) = (BatchNorm::KERAS, Penalty { l1: 1e-4, l2: 1e-4 });
+    let merge = |operation, input| LayerSpec { operation, ..LayerSpec::identity().of(input) };
+    let hidden = LayerSpec::dense(33, Activation::Relu).of(Value::Input(1)).kernel_penalty(penalty);
+    let specs = [
+        LayerSpec::identity().of(Value::Input(1)).batch_norm(normalization),
+        hidden.of(Value::Layer(0)).batch_norm(normalization).dropout(PlanDropout::Plain(0.2)),
+        LayerSpec::dense(33, Activation::PRelu).of(Value::Layer(1)),
+        merge(Operation::Add(Value::Layer(1)), Value::Layer(2)),
+        merge(Operation::Concatenate(Value::Layer(3)), Value::Input(0)),
+        LayerSpec::dense(9, Activation::Selu).of(Value::Layer(4)),
+        LayerSpec::identity().of(Value::Layer(5)).dropout(PlanDropout::Alpha(0.1)),
+        LayerSpec::dense(5, Activation::Softmax).of(Value::Layer(6)),
+        LayerSpec::dense(2, Activation::Linear).of(Value::Layer(3)).without_bias(),
+    ];
+    let outputs = [Output::of(7), Output { layer: 8, loss: Loss::Huber { delta: 1.0 }, weight: 0.5 }];
+    let (mut inputs, mut layers) = ([Input::new(6), Input::new(19)], [Layer::EMPTY; 9]);
+    arrange(&mut inputs, &specs, &outputs, &mut layers).expect("a network");
+    let network = Network::new(&inputs, &layers, &outputs).expect("a network");
+    let (training, inference) =
+        (Plan::training(network, BATCH, executor.parts()), Plan::inference(network, BATCH, executor.parts()));
+
+    let mut random = Pcg32::seed_from_u64(2);
+    let bytes: Vec<u8> = (0..2 * BATCH * 19).map(|_| random.random_range(0..=255)).collect();
+    let values: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+    let labels: Vec<u32> = (0..BATCH).map(|_| random.random_range(0..5)).collect();
+    let order: Vec<u32> = (0..BATCH).map(|_| random.random_range(0..2 * BATCH as u32)).collect();
+    let mut parameters: Vec<f32> = (0..training.parameters_len()).map(|_| random.random_range(0.01..0.1)).collect();
+    let mut stored = vec![0.0; training.parameters_len()];
+    let mut workspace = vec![0.0; training.workspace_len().max(inference.workspace_len())];
+    let mut results = [vec![0.0; BATCH * 5], vec![0.0; BATCH * 2]];
+    let optimizer = Optimizer::Adam(AdamSettings::default().at_step(1));
+    let mut state = vec![0.0; training.state_len(optimizer.numbers_per_parameter())];
+    let clippings = [Clipping::GlobalNorm(0.1), Clipping::None, Clipping::Value(0.01), Clipping::Norm(0.1)];
+    std::thread::sleep(Duration::from_millis(2));
+    let calls = heap_calls(|| {
+        for step in 0..steps {
+            let rows = if step % 2 == 0 { BATCH } else { BATCH - 3 };
+            let matrix = |columns| MatRef::new(&values, 2 * BATCH, columns, columns);
+            let first = |columns| Inputs::Rows(MatRef::new(&values, rows, columns, columns));
+            let gathered = |columns| Inputs::Gathered { rows: matrix(columns), order: &order[..rows] };
+            let inputs = match step / 2 % 3 {
+                0 => [first(6), first(19)],
+                1 => [gathered(6), first(19)],
+                _ => [first(6), Inputs::Bytes { rows: &bytes, order: &order[..rows], scaling: Scaling::UNIT }],
+            };
+            let targets = [Targets::Labels(&labels[..rows]), Targets::Gathered { rows: matrix(2), order: &order[..rows] }];
+            let batch = Batch { inputs: &inputs, targets: &targets, weights: Some(&values[..rows]) };
+            let context = Context { isa, plan: &training, executor };
+            let noise = Noise { seed: 1, step: step as u32 };
+            let step = Step { optimizer, clipping: clippings[step % clippings.len()], noise };
+            let mut memory =
+                Memory { parameters: &mut parameters, state: &mut state, gradients: &mut stored, workspace: &mut workspace };
+            train_step(&context, &step, &batch, &mut memory);
+            gradients(&context, &noise, &batch, &mut memory);
+            update(&context, &step, &mut memory);
+            let context = Context { plan: &inference, ..context };
+            evaluate(&context, &batch, &parameters, &mut workspace);
+            let [classes, numbers] = &mut results;
+            let mut outputs = [MatMut::new(classes, rows, 5, 5), MatMut::new(numbers, rows, 2, 2)];
+            predict(&context, &inputs, &parameters, &mut workspace, &mut outputs);
+            predict_with_dropout(&context, noise, &inputs, &parameters, &mut workspace, &mut outputs);
+        }
+    });
+    assert_eq!(calls, 0, "heap calls in {steps} steps of a graph, {isa} in {} parts", executor.parts());
+    assert!(parameters.iter().chain(results.iter().flatten()).all(|x| x.is_finite()));
+}
+
+/// Arms the counter after the first step of each epoch and looks at it after the last.
+struct Armed {
+    steps: usize,
+    counted: usize,
+}
+
+impl Callback for Armed {
+    fn on_batch_end(&mut self, logs: &BatchLogs, _: &mut Session<'_>) -> Result<(), ModelError> {
+        if logs.batch == 0 {
+            CALLS.store(0, Ordering::SeqCst);
+            ARMED.store(true, Ordering::SeqCst);
+        } else if logs.batch + 1 == self.steps {
+            ARMED.store(false, Ordering::SeqCst);
+            assert_eq!(CALLS.load(Ordering::SeqCst), 0, "heap calls in the steps of an epoch");
+            self.counted += 1;
+        }
+        Ok(())
+    }
+}
+
+/// The steps of `fit` with what watches each of them, predictions of a session and of a frozen model, and passes with dropout.
+fn model_entries(threads: usize) {
+    let network = Sequential::new(&[19])
+        .add(Dropout::new(0.1))
+        .add(Dense::new(33).use_bias(false).kernel_regularizer(Regularizer::l2(1e-4)))
+        .add(BatchNormalization::default())
+        .add(ModelActivation::Relu)
+        .add(Dropout::new(0.2))
+        .add(Dense::new(5).activation(ModelActivation::Softmax));
+    let compile = Compile::new(Adam::default()).clipping(Clipping::GlobalNorm(1.0)).threads(threads);
+    let mut model = network.compile(compile).expect("a model");
+    let mut random = Pcg32::seed_from_u64(1);
+    let x: Vec<f32> = (0..200 * 19).map(|_| random.random_range(-1.0..1.0)).collect();
+    let labels: Vec<u32> = (0..200).map(|_| random.random_range(0..5)).collect();
+    let rows = MatRef::new(&x, 200, 19, 19);
+    let examples = Examples::floats(rows, &labels).expect("examples");
+    let schedule = OneCycle::three_legs(0.01, 3 * 13).expect("a schedule");
+    let fit = Fit::new().epochs(3).batch_size(16).schedule(&schedule).validation_data(&examples).class_weights(&[(1, 2.0)]);
+    let mut armed = Armed { steps: 13, counted: 0 };
+    let (mut bar, mut nan) = (ProgressBar::new(), TerminateOnNan::new());
+    let (mut stopping, mut plateau) = (EarlyStopping::new().patience(9), ReduceLrOnPlateau::new());
+    let mut callbacks: [&mut dyn Callback; 5] = [&mut bar, &mut nan, &mut stopping, &mut plateau, &mut armed];
+    model.fit(&examples, &fit, &mut callbacks).expect("training");
+    assert_eq!(armed.counted, 3);
+
+    let mut values = vec![0.0; 200 * 5];
+    let frozen = model.freeze(200).expect("a frozen model");
+    let mut scratch = frozen.scratch();
+    assert_eq!(heap_calls(|| frozen.predict(&[rows], &mut scratch, &mut [MatMut::new(&mut values, 200, 5, 5)])), 0, "frozen");
+    model
+        .session(16, |session| {
+            // The threads have come when one prediction is done.
+            session.predict_into(&examples, &mut values).expect("predictions");
+            let calls = heap_calls(|| {
+                session.predict_into(&examples, &mut values).expect("predictions");
+                for pass in 0..10 {
+                    session.predict_with_dropout(&examples, 1, pass, &mut values).expect("predictions");
+                }
+            });
+            assert_eq!(calls, 0, "predictions of a session");
+        })
+        .expect("a session");
+    if threads == 1 {
+        assert_eq!(heap_calls(|| model.predict_into(&examples, &mut values).expect("predictions")), 0, "predictions of a model");
+    }
+}
+
 /// The detector sees one allocation and its release, also on a thread of the team only.
 fn planted_allocations(executor: &dyn Executor) {
     for guilty in 0..executor.parts() {
@@ -167,15 +313,21 @@ fn count_everything(teams: [&Team; 3]) -> usize {
     for executor in teams {
         planted_allocations(executor);
     }
+    for threads in [1, 2, 3] {
+        model_entries(threads);
+        counted += 1;
+    }
     let isa = Isa::detect();
     for executor in serials.iter().map(|serial| serial as &dyn Executor).chain(teams.map(|team| team as &dyn Executor)) {
         all_entries(SMALL.network(), 1000, isa, executor);
         all_entries(FASHION.network(), 12, isa, executor);
-        counted += 2;
+        graph_entries(120, isa, executor);
+        counted += 3;
     }
     for isa in Isa::available() {
         all_entries(SMALL.network(), 12, isa, &serials[1]);
-        counted += 1;
+        graph_entries(12, isa, &serials[1]);
+        counted += 2;
     }
     counted
 }

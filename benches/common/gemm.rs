@@ -27,7 +27,7 @@ enum Operation {
 use Operation::{Forward, ForwardRelu, GradientMomentum, Product};
 
 /// What is measured, as (operation, m, n, k), and why.
-const TABLE: [(Operation, usize, usize, usize); 22] = [
+const TABLE: [(Operation, usize, usize, usize); 32] = [
     // The layers of 784-300-100-10 forward: batch 128, the half of it that each of two threads takes, 32, and its half.
     (ForwardRelu, 128, 300, 784),
     (ForwardRelu, 64, 300, 784),
@@ -38,6 +38,13 @@ const TABLE: [(Operation, usize, usize, usize); 22] = [
     (ForwardRelu, 16, 100, 300),
     (Forward, 128, 10, 100),
     (Forward, 32, 10, 100),
+    // One row through them, and a few rows through the first.
+    (ForwardRelu, 1, 300, 784),
+    (ForwardRelu, 1, 100, 300),
+    (Forward, 1, 10, 100),
+    (ForwardRelu, 2, 300, 784),
+    (ForwardRelu, 4, 300, 784),
+    (ForwardRelu, 8, 300, 784),
     // Their weight gradients at batch 128 and 32.
     (GradientMomentum, 784, 300, 128),
     (GradientMomentum, 784, 300, 32),
@@ -50,6 +57,11 @@ const TABLE: [(Operation, usize, usize, usize); 22] = [
     (Product, 512, 512, 512),
     (Product, 1024, 1024, 1024),
     (Product, 2048, 2048, 2048),
+    // Minibatches through layers larger than a cache.
+    (Forward, 1, 2048, 2048),
+    (Forward, 32, 2048, 2048),
+    (Forward, 128, 2048, 2048),
+    (Forward, 64, 4096, 4096),
     // Wide and short, tall and narrow.
     (Product, 4, 4096, 256),
     (Product, 16, 2048, 512),
@@ -59,6 +71,9 @@ const TABLE: [(Operation, usize, usize, usize); 22] = [
 
 /// Multiply-adds beyond which the portable instruction set is not measured: it would take longer than all others together.
 const PORTABLE_LIMIT: usize = 512 * 512 * 512;
+
+/// Rows up to which a product is limited by how fast B can be read, not by the multiply-adds.
+const READING_ROWS: usize = 2;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Shape {
@@ -96,6 +111,9 @@ pub(super) fn candidates() -> Vec<Candidate> {
                 continue;
             }
             let mut against = vec![Against::peak(isa, 1, operations)];
+            if m <= READING_ROWS {
+                against.insert(0, Against::read(isa, Region::new(0, k, n).len() * size_of::<f32>()));
+            }
             // The rivals choose their instructions themselves: they take the best.
             if isa == Isa::detect() {
                 against.extend(Rival::ALL.map(|rival| Against::other(rival.name(), rival_id(rival, transposed, shape))));

@@ -1,12 +1,13 @@
 //! What can be asked for on the command line.
 
+use crate::recipes::Recipe;
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
 use selvedge::error::IsaError;
 use selvedge::simd::Isa;
 use std::path::PathBuf;
 
-/// Trains a network of 784-300-100-10 units on Fashion-MNIST, tests it, and draws what came of it.
+/// Trains a network on Fashion-MNIST, tests it, and draws what came of it.
 #[derive(Debug, Parser)]
 #[command(name = "fashion_mnist", after_help = AFTER_HELP, args_override_self = true)]
 pub(crate) struct Arguments {
@@ -14,21 +15,25 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 
-    /// How often every row is trained on
-    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, value_parser = whole(1, 1_000_000))]
-    pub(crate) epochs: usize,
+    /// Which network, and how it is trained
+    #[arg(long, value_enum, default_value_t = Recipe::Course)]
+    pub(crate) recipe: Recipe,
 
-    /// Rows of a training step
-    #[arg(long, value_name = "N", default_value_t = 128, allow_negative_numbers = true, value_parser = whole(1, u32::MAX))]
-    pub(crate) batch_size: usize,
+    /// How often every row is trained on [default: 10; recipe best: 16]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(1, 1_000_000))]
+    pub(crate) epochs: Option<usize>,
 
-    /// Length of the first step of gradient descent; steps shrink to 0 along half a cosine wave
-    #[arg(long, value_name = "X", default_value_t = 0.04, allow_negative_numbers = true, value_parser = learning_rate)]
-    pub(crate) learning_rate: f32,
+    /// Rows of a training step [default: 128]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(1, u32::MAX))]
+    pub(crate) batch_size: Option<usize>,
 
-    /// Share of the last step that the next one keeps, from 0 to 1
-    #[arg(long, value_name = "X", default_value_t = 0.9, allow_negative_numbers = true, value_parser = momentum)]
-    pub(crate) momentum: f32,
+    /// Largest step per unit of gradient, along the schedule of the recipe [default: the recipe's]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = learning_rate)]
+    pub(crate) learning_rate: Option<f32>,
+
+    /// Share of the last step that the next one keeps, from 0 to 1, where the schedule does not say [default: the recipe's]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = momentum)]
+    pub(crate) momentum: Option<f32>,
 
     /// Training rows, the last ones, that are kept for validation; 0 trains on all
     #[arg(long, value_name = "N", default_value_t = 5_000, allow_negative_numbers = true, value_parser = whole(0, u32::MAX))]

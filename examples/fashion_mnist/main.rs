@@ -1,4 +1,4 @@
-//! Trains 784-300-100-10 on Fashion-MNIST, from the files to the pictures.
+//! Trains a network on Fashion-MNIST, from the files to the pictures.
 //!
 //! ```sh
 //! cargo run --release --example fashion_mnist
@@ -10,6 +10,7 @@
 //! | file | question |
 //! |---|---|
 //! | `arguments.rs` | What can be asked for? |
+//! | `recipes.rs` | Which networks, and how are they trained? |
 //! | `terminal.rs` | What is seen while waiting? |
 //! | `pictures.rs` | How is the outcome drawn? |
 //! | `results.rs` | How is it measured? |
@@ -33,19 +34,19 @@
 
 mod arguments;
 mod pictures;
+mod recipes;
 mod results;
 mod terminal;
 
 use arguments::Arguments;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use results::{Results, Speed, fma_peak_gflops, weights_hash};
+use results::{Clock, Results, Speed, fma_peak_gflops, weights_hash};
 use selvedge::data::Dataset;
 use selvedge::data::fashion_mnist::{self, CLASS_NAMES, Source};
 use selvedge::kernels::gather::Scaling;
-use selvedge::model::{
-    Activation, Compile, ConfusionMatrix, CosineDecay, Dense, Examples, Fit, Flatten, ProgressBar, Sequential, Sgd,
-};
+use selvedge::model::callbacks::EarlyStopping;
+use selvedge::model::{Callback, ConfusionMatrix, Examples, Fit, ProgressBar};
 use selvedge::simd::Isa;
 use std::error::Error;
 use std::fs;
@@ -80,18 +81,17 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let [training, validation, test] = [&training, &validation, &data.test].map(|dataset| Examples::from(dataset).scaling(scaling));
 
     // The network.
-    let network = Sequential::new(&[28, 28])
-        .add(Flatten)
-        .add(Dense::new(300).activation(Activation::Relu))
-        .add(Dense::new(100).activation(Activation::Relu))
-        .add(Dense::new(10).activation(Activation::Softmax));
-    let Arguments { epochs, batch_size, seed, learning_rate, momentum, .. } = *arguments;
-    let mut settings = Compile::new(Sgd { learning_rate, momentum, nesterov: false }).seed(seed);
+    let Arguments { recipe, seed, .. } = *arguments;
+    let defaults = recipe.defaults();
+    let (epochs, batch_size) = (arguments.epochs.unwrap_or(defaults.epochs), arguments.batch_size.unwrap_or(defaults.batch_size));
+    let learning_rate = arguments.learning_rate.unwrap_or(defaults.learning_rate);
+    let momentum = arguments.momentum.unwrap_or(defaults.momentum);
+    let mut settings = recipe.compile(learning_rate, momentum).seed(seed);
     settings = settings.isa(arguments.isa.unwrap_or_else(Isa::detect));
     if let Some(threads) = arguments.threads {
         settings = settings.threads(threads);
     }
-    let mut model = network.compile(settings)?;
+    let mut model = recipe.network().compile(settings)?;
     let (isa, threads) = (model.isa(), model.threads());
     writeln!(out, "{}", model.summary())?;
 
@@ -104,13 +104,22 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         validation.len(),
     )?;
     let steps = (training.len().div_ceil(batch_size) * epochs) as u64;
-    let schedule = CosineDecay::new(f64::from(learning_rate), steps)?;
-    let mut fit = Fit::new().epochs(epochs).batch_size(batch_size).schedule(&schedule);
+    let schedule = recipe.schedule(learning_rate, steps)?;
+    let mut fit = Fit::new().epochs(epochs).batch_size(batch_size).schedule(&*schedule);
+    let (mut bar, mut lines, mut clock) = (ProgressBar::new().transient(), EpochLines::default(), Clock::new(&test));
+    let mut stopping = EarlyStopping::new().patience(recipe.patience().unwrap_or(0)).restore_best_weights();
+    let mut callbacks: Vec<&mut dyn Callback> = vec![&mut bar, &mut lines];
     if !validation.is_empty() {
         fit = fit.validation_data(validation.clone());
+        if recipe.patience().is_some() {
+            callbacks.push(&mut stopping);
+        }
+    }
+    if arguments.json.is_some() {
+        callbacks.push(&mut clock);
     }
     let peak_before = fma_peak_gflops(isa, threads)?;
-    let history = model.fit(training.clone(), &fit, &mut [&mut ProgressBar::new().transient(), &mut EpochLines::default()])?;
+    let history = model.fit(training.clone(), &fit, &mut callbacks)?;
     let peak_after = fma_peak_gflops(isa, threads)?;
 
     // How fast? Other programs can only hide the limit of the machine, so the higher figure is nearer to it.
@@ -154,6 +163,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             rows: training.len(),
             validation_rows: validation.len(),
             test_rows: test.len(),
+            recipe,
+            seconds_to_90: clock.seconds_to_90(),
             isa: isa.name(),
             threads,
             batch_size,

@@ -1,6 +1,7 @@
 //! The results as numbers: how fast, how good, which weights.
 
-use selvedge::model::Model;
+use crate::recipes::Recipe;
+use selvedge::model::{Callback, Epoch, Examples, Model, ModelError, Session};
 use selvedge::parallel::{Executor, Pool};
 use selvedge::simd::{Isa, peak};
 use serde::Serialize;
@@ -20,6 +21,10 @@ pub(crate) struct Results {
     pub(crate) rows: usize,
     pub(crate) validation_rows: usize,
     pub(crate) test_rows: usize,
+    pub(crate) recipe: Recipe,
+    /// Training until the first epoch after which 90 % of the test rows were classified right; null if that was never so. Nothing but this figure depends
+    /// on it.
+    pub(crate) seconds_to_90: Option<f64>,
     pub(crate) isa: &'static str,
     pub(crate) threads: usize,
     pub(crate) batch_size: usize,
@@ -39,6 +44,36 @@ pub(crate) struct Results {
     pub(crate) test_loss: f64,
     /// SHA-256 over all parameters; see [`weights_hash`].
     pub(crate) weights_hash: String,
+}
+
+/// Notes when the test accuracy first reached 90 %.
+#[derive(Debug)]
+pub(crate) struct Clock<'a> {
+    test: &'a Examples<'a>,
+    seconds: f64,
+    reached: Option<f64>,
+}
+
+impl<'a> Clock<'a> {
+    /// Looks at these rows after each epoch.
+    pub(crate) fn new(test: &'a Examples<'a>) -> Self {
+        Self { test, seconds: 0.0, reached: None }
+    }
+
+    /// Seconds of training steps, of the epochs up to that one.
+    pub(crate) fn seconds_to_90(&self) -> Option<f64> {
+        self.reached
+    }
+}
+
+impl Callback for Clock<'_> {
+    fn on_epoch_end(&mut self, _: usize, logs: &mut Epoch, session: &mut Session<'_>) -> Result<(), ModelError> {
+        self.seconds += logs.seconds;
+        if self.reached.is_none() && session.evaluate(self.test)?.accuracy >= 0.9 {
+            self.reached = Some(self.seconds);
+        }
+        Ok(())
+    }
 }
 
 /// How fast training was, beside the limit of the machine.

@@ -7,7 +7,7 @@ use super::{Batch, Context, Inputs, Report, activation, check};
 use crate::kernels::softmax::softmax_forward;
 use crate::kernels::{MatMut, merge};
 use crate::parallel::Shares;
-use crate::plan::{Activation, Block, MAX_OUTPUTS, Purpose};
+use crate::plan::{Activation, Block, BlockRef, MAX_OUTPUTS, Plan, Purpose, Value};
 
 /// The outputs of the network for up to [`Plan::batch`](crate::plan::Plan::batch) rows. Nothing is dropped, and normalizations use their
 /// moving statistics.
@@ -96,6 +96,21 @@ impl Part<'_> {
             _ => {}
         }
     }
+}
+
+/// Mean and standard deviation of all outputs of layer `layer` that the last training step on `rows` rows has left in the workspace.
+///
+/// # Panics
+/// If the plan is not for training, there is no such layer, or the workspace is too short.
+#[track_caller]
+pub fn output_statistics(plan: &Plan<'_>, workspace: &[f32], rows: usize, layer: usize) -> (f64, f64) {
+    assert!(plan.purpose() == Purpose::Training, "a plan for training expected, found one for {:?}", plan.purpose());
+    let values = BlockRef { plan, blocks: &workspace[..plan.blocks_len()], rows }.value(Value::Layer(layer));
+    let elements = (rows * values.columns()).max(1) as f64;
+    let sum =
+        |term: &dyn Fn(f64) -> f64| (0..rows).flat_map(|i| values.row(i)).map(|&x| term(f64::from(x))).sum::<f64>() / elements;
+    let mean = sum(&|x| x);
+    (mean, libm::sqrt(sum(&|x| (x - mean) * (x - mean))))
 }
 
 /// The losses and the number of right answers for up to [`Plan::batch`](crate::plan::Plan::batch) rows, without penalties.

@@ -16,11 +16,13 @@ mod infer;
 mod loss;
 mod part;
 mod pass;
+mod product;
 mod step;
 mod update;
 
-pub use infer::{evaluate, predict, predict_with_dropout};
+pub use infer::{evaluate, output_statistics, predict, predict_with_dropout};
 pub use part::Noise;
+pub use product::product;
 pub use step::{Clipping, Step, gradients, train_step, update};
 
 use crate::kernels::MatRef;

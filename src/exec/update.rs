@@ -24,7 +24,7 @@ pub(super) struct Gradients<'a> {
 /// The parameters, followed by as many kinds of state, in the same layout, as the optimizer has; the rest is empty.
 fn with_state<'a>(parameters: &'a mut [f32], state: &'a mut [f32]) -> [&'a mut [f32]; MAX_PARAMETERS] {
     let len = parameters.len();
-    let mut buffers = core::iter::once(parameters).chain(state.chunks_exact_mut(len));
+    let mut buffers = core::iter::once(parameters).chain(state.chunks_exact_mut(len.max(1)));
     core::array::from_fn(|_| buffers.next().unwrap_or_default())
 }
 

@@ -50,6 +50,10 @@ impl Epilogue for BiasedReluDropout<'_> {
         check_mask(m, n, self.mask);
     }
     #[inline(always)]
+    fn partial_sums(&mut self) -> Option<MatMut<'_>> {
+        Some(self.c.reborrow())
+    }
+    #[inline(always)]
     fn begin<S: Simd, const V: usize>(&self, simd: S, _: usize, column: usize, width: usize) -> [S::F32; V] {
         load_bias(simd, self.bias, column, width)
     }

@@ -3,6 +3,8 @@
 use super::error::ModelError;
 use super::history::{Epoch, Evaluation};
 use super::session::Session;
+#[cfg(feature = "io")]
+use crate::io::{CheckpointError, SectionReader, SectionWriter};
 
 /// The size of a training run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,17 @@ pub trait Callback {
     /// # Errors
     /// What has gone wrong.
     fn on_train_end(&mut self, _session: &mut Session<'_>) -> Result<(), ModelError> {
+        Ok(())
+    }
+    /// Writes what the callback has to remember when a training is broken off and taken up again; nothing by default.
+    #[cfg(feature = "io")]
+    fn save_state(&self, _writer: &mut SectionWriter) {}
+    /// Reads what [`Callback::save_state`] has written, after `on_train_begin`.
+    ///
+    /// # Errors
+    /// If it is something else.
+    #[cfg(feature = "io")]
+    fn load_state(&mut self, _reader: &mut SectionReader<'_>) -> Result<(), CheckpointError> {
         Ok(())
     }
 }

@@ -146,7 +146,10 @@ pub enum ModelError {
     },
     /// A schedule is at fault.
     Schedule(ScheduleError),
-    /// A log could not be written.
+    /// The backup of a training is at fault.
+    #[cfg(feature = "io")]
+    Backup(Box<super::SavingError>),
+    /// A file of a training could not be written.
     Log(std::io::Error),
     /// A callback is at fault.
     Callback(CallbackError),
@@ -224,7 +227,9 @@ impl fmt::Display for ModelError {
             Self::TargetLength { expected, found } => write!(f, "targets of {expected} columns expected, found {found}"),
             Self::PredictionCount { expected, found } => write!(f, "room for {expected} outputs expected, found {found}"),
             Self::Schedule(source) => source.fmt(f),
-            Self::Log(source) => write!(f, "the log could not be written: {source}"),
+            #[cfg(feature = "io")]
+            Self::Backup(source) => source.fmt(f),
+            Self::Log(source) => write!(f, "a file of the training could not be written: {source}"),
             Self::Callback(source) => source.fmt(f),
             Self::LabelCount { expected, found } => write!(f, "labels of {expected} rows expected, found {found}"),
             Self::Label { row, classes, found } => write!(f, "row {row}: a label below {classes} expected, found {found}"),
@@ -244,6 +249,8 @@ impl std::error::Error for ModelError {
             Self::Isa(source) => Some(source),
             Self::Data(source) => Some(source),
             Self::Schedule(source) => Some(source),
+            #[cfg(feature = "io")]
+            Self::Backup(source) => Some(source),
             Self::Log(source) => Some(source),
             Self::Callback(source) => Some(source),
             Self::Initializer { source, .. } => Some(source),

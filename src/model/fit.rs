@@ -28,6 +28,8 @@ pub struct Fit<'a> {
     class_weights: Vec<(u32, f32)>,
     schedule: Option<&'a dyn LearningRateSchedule>,
     stop_flag: Option<&'a AtomicBool>,
+    #[cfg(feature = "io")]
+    backup: Option<&'a std::path::Path>,
 }
 
 impl Default for Fit<'_> {
@@ -41,6 +43,8 @@ impl Default for Fit<'_> {
             class_weights: Vec::new(),
             schedule: None,
             stop_flag: None,
+            #[cfg(feature = "io")]
+            backup: None,
         }
     }
 }
@@ -98,6 +102,15 @@ impl<'a> Fit<'a> {
     /// restores the best weights does so.
     pub fn stop_flag(mut self, flag: &'a AtomicBool) -> Self {
         self.stop_flag = Some(flag);
+        self
+    }
+
+    /// Saves everything to a file after each epoch, callbacks included, and begins where that file ends if there is one: a training that is broken off,
+    /// by a crash or the power, and started again the same way ends with the bits of one that was not. When it is done the file is removed.
+    /// Keras' `BackupAndRestore`.
+    #[cfg(feature = "io")]
+    pub fn backup_and_restore(mut self, path: &'a std::path::Path) -> Self {
+        self.backup = Some(path);
         self
     }
 
@@ -262,16 +275,29 @@ impl Model {
         let result = self.session(batch_size, |session| {
             let mut callbacks = Callbacks(callbacks);
             let mut result = callbacks.each(|callback| callback.on_train_begin(run, session));
-            for number in 0..settings.epochs {
+            #[cfg(feature = "io")]
+            if let (Ok(()), Some(path)) = (&result, settings.backup) {
+                result = backup::take_up(path, session, &mut callbacks);
+            }
+            for number in session.first_epoch..settings.epochs {
                 if result.is_err() || session.is_stopped() {
                     break;
                 }
                 result = epoch(number, session, settings, &held_out, &names, &mut callbacks, &mut feed).map(|epoch| {
                     history.epochs.push(epoch);
                 });
+                #[cfg(feature = "io")]
+                if let (Ok(()), Some(path)) = (&result, settings.backup) {
+                    result = backup::save(path, number + 1, session, &callbacks);
+                }
             }
             // Whatever has happened, everybody hears of the end; the first error is the one that counts.
-            result.and(callbacks.each(|callback| callback.on_train_end(session)))
+            result = result.and(callbacks.each(|callback| callback.on_train_end(session)));
+            #[cfg(feature = "io")]
+            if let (Ok(()), Some(path)) = (&result, settings.backup) {
+                result = backup::remove(path);
+            }
+            result
         })?;
         result.map(|()| history)
     }
@@ -313,10 +339,12 @@ struct Callbacks<'c, 'd>(&'c mut [&'d mut dyn Callback]);
 impl Callbacks<'_, '_> {
     /// Calls a hook of each, also after one has failed; the first error counts.
     fn each(&mut self, mut hook: impl FnMut(&mut dyn Callback) -> Result<(), ModelError>) -> Result<(), ModelError> {
-        self.0.iter_mut().fold(Ok(()), |result, callback| {
+        let mut result = Ok(());
+        for callback in self.0.iter_mut() {
             let next = hook(*callback);
-            result.and(next)
-        })
+            result = result.and(next);
+        }
+        result
     }
 }
 
@@ -376,5 +404,62 @@ impl EpochInProgress<'_, '_, '_> {
         let (targets, targets_count) = examples.truth(&order, &labels, 0);
         let (inputs, targets) = (&inputs[..inputs_count], &targets[..targets_count]);
         self.step(&Batch { inputs, targets, weights: labels.weights(0, rows) }, rows)
+    }
+}
+
+/// The file that a training is taken up from.
+#[cfg(feature = "io")]
+mod backup {
+    use super::{Callbacks, ModelError, Session};
+    use crate::io::{Checkpoint, SectionWriter};
+    use crate::model::SavingError;
+    use std::path::Path;
+
+    const EPOCHS: &str = "epochs_of_fit";
+
+    fn callback(number: usize) -> String {
+        format!("callback_{number}")
+    }
+
+    fn failed(error: impl Into<SavingError>) -> ModelError {
+        ModelError::Backup(Box::new(error.into()))
+    }
+
+    /// Everything as it was after the last whole epoch, if there is such a file.
+    pub(super) fn take_up(path: &Path, session: &mut Session<'_>, callbacks: &mut Callbacks<'_, '_>) -> Result<(), ModelError> {
+        if !path.try_exists().map_err(ModelError::Log)? {
+            return Ok(());
+        }
+        let checkpoint = Checkpoint::load(path).map_err(failed)?;
+        let mut epochs = checkpoint.reader(EPOCHS).map_err(failed)?;
+        let first_epoch = epochs.u64().map_err(failed)? as usize;
+        for (number, callback) in callbacks.0.iter_mut().enumerate() {
+            let mut reader = checkpoint.reader(&self::callback(number)).map_err(failed)?;
+            callback.load_state(&mut reader).and_then(|()| reader.finish()).map_err(failed)?;
+        }
+        session.restore_checkpoint(&checkpoint).map_err(failed)?;
+        session.first_epoch = first_epoch;
+        Ok(())
+    }
+
+    /// Everything as it is after so many epochs.
+    pub(super) fn save(path: &Path, epochs: usize, session: &Session<'_>, callbacks: &Callbacks<'_, '_>) -> Result<(), ModelError> {
+        let mut done = SectionWriter::new();
+        done.put_u64(epochs as u64);
+        let mut checkpoint = session.checkpoint().section(EPOCHS, done);
+        for (number, callback) in callbacks.0.iter().enumerate() {
+            let mut writer = SectionWriter::new();
+            callback.save_state(&mut writer);
+            checkpoint = checkpoint.section(self::callback(number), writer);
+        }
+        checkpoint.save(path).map_err(failed)
+    }
+
+    /// The training is done.
+    pub(super) fn remove(path: &Path) -> Result<(), ModelError> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(ModelError::Log(error)),
+            _ => Ok(()),
+        }
     }
 }

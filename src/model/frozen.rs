@@ -95,7 +95,7 @@ impl Frozen {
                 fold_into_previous(isa, &scale, &shift, kernel, &mut bias[..to.out_dim]);
             }
         }
-        let network = Lowered { inputs, layers, outputs: network.outputs.clone(), tensors: Vec::new() };
+        let network = Lowered { inputs, layers, outputs: network.outputs.clone(), tensors: Vec::new(), layer_names: Vec::new() };
         Ok(Self { network, parameters, isa, rows })
     }
 

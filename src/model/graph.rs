@@ -75,6 +75,8 @@ pub(super) struct Lowered {
     pub(super) layers: Vec<plan::Layer>,
     pub(super) outputs: Vec<Output>,
     pub(super) tensors: Vec<NamedTensor>,
+    /// For each layer of the plan the name of the layer that it begins with.
+    pub(super) layer_names: Vec<String>,
 }
 
 impl Lowered {
@@ -367,7 +369,7 @@ impl Graph {
             }
             products += u64::from(layer.is_product());
         }
-        Ok(Lowered { inputs, layers, outputs, tensors })
+        Ok(Lowered { inputs, layers, outputs, tensors, layer_names: names_of_layers.to_vec() })
     }
 
     /// Whether nothing but node `i` takes a value, and the value is no output of the network.

@@ -122,6 +122,8 @@ impl Model {
         }
         Ok(pool.team(|team| {
             body(&mut Session {
+                #[cfg(feature = "io")]
+                graph: &self.graph,
                 network,
                 isa: *isa,
                 seed: *seed,
@@ -134,6 +136,7 @@ impl Model {
                 inference,
                 penalized: *penalized,
                 stopped: false,
+                first_epoch: 0,
             })
         }))
     }
@@ -161,7 +164,7 @@ impl Model {
         Ok(Predictions::new(self.isa, &inference_plan(&self.network, self.threads()), examples.len(), values))
     }
 
-    /// [`Model::predict`] without allocating: the outputs go to `values`, of each output a matrix without padding, one after the other.
+    /// [`Model::predict`] without allocating, but for what it takes to call the threads together if there are several: [`Session::predict_into`] has them already. The outputs go to `values`, of each output a matrix without padding, one after the other.
     ///
     /// # Errors
     /// If the rows do not fit the model, or `values` has another length than rows times columns of all outputs.

@@ -101,7 +101,7 @@ impl Callback for ProgressBar {
     }
 
     fn on_batch_end(&mut self, logs: &BatchLogs, _: &mut Session<'_>) -> Result<(), ModelError> {
-        if self.drawn.elapsed() >= BETWEEN_DRAWINGS {
+        if !self.bar.is_hidden() && self.drawn.elapsed() >= BETWEEN_DRAWINGS {
             self.draw(logs.rows, logs.so_far);
         }
         Ok(())
@@ -127,7 +127,7 @@ impl Callback for ProgressBar {
 mod tests {
     use super::*;
     use crate::data::synthetic;
-    use crate::model::{Activation, Compile, Dense, Fit, Flatten, Sequential, Sgd};
+    use crate::model::{Activation, Compile, Dense, Fit, Flatten, OutputEvaluation, Sequential, Sgd};
     use std::io;
     use std::sync::{Arc, Mutex};
 
@@ -205,10 +205,16 @@ mod tests {
     fn the_bar_shows_the_figures_so_far() {
         let recorder = Recorder::default();
         let mut bar = ProgressBar::on(ProgressDrawTarget::term_like(Box::new(recorder.clone())));
-        bar.on_train_begin(Run { epochs: 7, rows: 640, steps: 20 });
-        bar.on_epoch_begin(2);
-        std::thread::sleep(2 * BETWEEN_DRAWINGS);
-        let _ = bar.on_batch_end(320, Evaluation { loss: 0.25, accuracy: 0.75 });
+        let mut model = Sequential::new(&[2]).add(Dense::new(2)).compile(Compile::new(Sgd::default()).threads(1)).expect("a model");
+        let output = OutputEvaluation { loss: 0.25, accuracy: Some(0.75) };
+        let so_far = Evaluation::new(0.25, std::iter::once(output));
+        let shown = model.session(1, |session| {
+            bar.on_train_begin(Run { epochs: 7, rows: 640, steps: 20 }, session)?;
+            bar.on_epoch_begin(2, session)?;
+            std::thread::sleep(2 * BETWEEN_DRAWINGS);
+            bar.on_batch_end(&BatchLogs { batch: 9, rows: 320, batch_loss: 0.25, so_far }, session)
+        });
+        shown.expect("a session").expect("a bar");
         let text = recorder.text();
         for part in ["epoch 3/7", "320/640", "loss 0.2500  accuracy 0.7500", " rows/s"] {
             assert!(text.contains(part), "{part} expected in {text}");

@@ -11,9 +11,10 @@
 
 use super::compile::Compile;
 use super::error::ModelError;
-use super::graph::{Graph, OutputLoss};
+use super::graph::{Graph, Lowered, OutputLoss};
 use super::model::Model;
 use super::optimizers::{Adam, Nadam, Optimizer, Progress, RmsProp, Sgd};
+use super::session::Session;
 use super::trainable::Trainable;
 use crate::exec::Clipping;
 use crate::io::{
@@ -152,35 +153,7 @@ impl Model {
 
     /// Everything there is to know of the model: to go on training later, or elsewhere.
     pub fn checkpoint(&self) -> Checkpoint {
-        let mut settings = SectionWriter::new();
-        settings.put_u64(self.seed).put_u64(self.network.outputs.len() as u64);
-        for output in &self.network.outputs {
-            put_loss(&mut settings, output.loss);
-            settings.put_f64(f64::from(output.weight));
-        }
-        put_clipping(&mut settings, self.clipping());
-        put_optimizer(&mut settings, &self.trainable.optimizer);
-        let mut progress = SectionWriter::new();
-        let (steps, nadam) = self.trainable.progress.saved();
-        progress.put_u64(steps).put_u64(self.trainable.epochs).put_u64(nadam.steps).put_f64(nadam.product);
-        let tensors = |buffer: &[f32]| {
-            let mut writer = SectionWriter::new();
-            for tensor in &self.network.tensors {
-                writer.put_f32s(&unpadded(tensor.region, buffer));
-            }
-            writer
-        };
-        let parameters = self.trainable.parameters.as_slice();
-        let mut state = Vec::new();
-        for kind in self.trainable.state.as_slice().chunks_exact(parameters.len().max(1)) {
-            state.extend_from_slice(&Vec::from(tensors(kind)));
-        }
-        Checkpoint::new()
-            .section(sections::ARCHITECTURE, self.graph.to_json())
-            .section(sections::SETTINGS, settings)
-            .section(sections::PROGRESS, progress)
-            .section(sections::WEIGHTS, tensors(parameters))
-            .section(sections::STATE, state)
+        checkpoint(&self.graph, &self.network, self.seed, self.clipping(), &self.trainable)
     }
 
     /// Saves [`Model::checkpoint`].
@@ -241,51 +214,102 @@ impl Model {
     /// # Errors
     /// If the sections do not fit the model, which is then left as it was.
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), SavingError> {
-        let mut progress = checkpoint.reader(sections::PROGRESS)?;
-        let (steps, epochs) = (progress.u64()?, progress.u64()?);
-        let nadam = NadamProgress { steps: progress.u64()?, product: progress.f64()? };
-        progress.finish()?;
-        let mut settings = checkpoint.reader(sections::SETTINGS)?;
-        // The optimizer is the last of the settings, behind the losses.
-        let _seed = settings.u64()?;
-        for _ in 0..settings.u64()? {
-            take_loss(&mut settings)?;
-            settings.f64()?;
-        }
-        take_clipping(&mut settings)?;
-        let optimizer = take_optimizer(&mut settings)?;
-        settings.finish()?;
-        if optimizer.numbers_per_parameter() != self.trainable.optimizer.numbers_per_parameter() {
-            return Err(
-                ModelError::setting("optimizer", "that of the checkpoint", format!("{:?}", self.trainable.optimizer)).into()
-            );
-        }
-        let mut next = Trainable::new(&self.network, optimizer, self.seed)?;
-        next.progress = Progress::from_saved(steps, nadam);
-        next.epochs = epochs;
-        let read = |reader: &mut SectionReader<'_>, buffer: &mut [f32]| -> Result<(), CheckpointError> {
-            for tensor in &self.network.tensors {
-                let mut values = vec![0.0; tensor.region.rows * tensor.region.columns];
-                reader.f32s_into(&mut values)?;
-                let mut matrix = tensor.region.of_mut(buffer);
-                for (i, row) in values.chunks(tensor.region.columns).enumerate() {
-                    matrix.row_mut(i).copy_from_slice(row);
-                }
-            }
-            Ok(())
-        };
-        let mut weights = checkpoint.reader(sections::WEIGHTS)?;
-        read(&mut weights, next.parameters.as_mut_slice())?;
-        weights.finish()?;
-        let mut state = checkpoint.reader(sections::STATE)?;
-        let len = next.parameters.as_slice().len();
-        for kind in next.state.as_mut_slice().chunks_exact_mut(len.max(1)) {
-            read(&mut state, kind)?;
-        }
-        state.finish()?;
-        self.trainable = next;
-        Ok(())
+        restore(&self.network, self.seed, &mut self.trainable, checkpoint)
     }
+}
+
+impl Session<'_> {
+    /// Everything there is to know of the model, as [`Model::checkpoint`].
+    pub fn checkpoint(&self) -> Checkpoint {
+        checkpoint(self.graph, self.network, self.seed, self.clipping, self.trainable)
+    }
+
+    /// [`Model::restore`] in the middle of training.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn restore_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), SavingError> {
+        restore(self.network, self.seed, self.trainable, checkpoint)
+    }
+}
+
+/// The sections of a model.
+pub(super) fn checkpoint(graph: &Graph, network: &Lowered, seed: u64, clipping: Clipping, trainable: &Trainable) -> Checkpoint {
+    let mut settings = SectionWriter::new();
+    settings.put_u64(seed).put_u64(network.outputs.len() as u64);
+    for output in &network.outputs {
+        put_loss(&mut settings, output.loss);
+        settings.put_f64(f64::from(output.weight));
+    }
+    put_clipping(&mut settings, clipping);
+    put_optimizer(&mut settings, &trainable.optimizer);
+    let mut progress = SectionWriter::new();
+    let (steps, nadam) = trainable.progress.saved();
+    progress.put_u64(steps).put_u64(trainable.epochs).put_u64(nadam.steps).put_f64(nadam.product);
+    let tensors = |buffer: &[f32]| {
+        let mut writer = SectionWriter::new();
+        for tensor in &network.tensors {
+            writer.put_f32s(&unpadded(tensor.region, buffer));
+        }
+        writer
+    };
+    let parameters = trainable.parameters.as_slice();
+    let mut state = Vec::new();
+    for kind in trainable.state.as_slice().chunks_exact(parameters.len().max(1)) {
+        state.extend_from_slice(&Vec::from(tensors(kind)));
+    }
+    Checkpoint::new()
+        .section(sections::ARCHITECTURE, graph.to_json())
+        .section(sections::SETTINGS, settings)
+        .section(sections::PROGRESS, progress)
+        .section(sections::WEIGHTS, tensors(parameters))
+        .section(sections::STATE, state)
+}
+
+/// Takes weights, optimizer state and progress from a checkpoint of the same network and kind of optimizer; all or nothing.
+pub(super) fn restore(network: &Lowered, seed: u64, trainable: &mut Trainable, checkpoint: &Checkpoint) -> Result<(), SavingError> {
+    let mut progress = checkpoint.reader(sections::PROGRESS)?;
+    let (steps, epochs) = (progress.u64()?, progress.u64()?);
+    let nadam = NadamProgress { steps: progress.u64()?, product: progress.f64()? };
+    progress.finish()?;
+    let mut settings = checkpoint.reader(sections::SETTINGS)?;
+    // The optimizer is the last of the settings, behind the losses.
+    let _seed = settings.u64()?;
+    for _ in 0..settings.u64()? {
+        take_loss(&mut settings)?;
+        settings.f64()?;
+    }
+    take_clipping(&mut settings)?;
+    let optimizer = take_optimizer(&mut settings)?;
+    settings.finish()?;
+    if optimizer.numbers_per_parameter() != trainable.optimizer.numbers_per_parameter() {
+        return Err(ModelError::setting("optimizer", "that of the checkpoint", format!("{:?}", trainable.optimizer)).into());
+    }
+    let mut next = Trainable::new(network, optimizer, seed)?;
+    next.progress = Progress::from_saved(steps, nadam);
+    next.epochs = epochs;
+    let read = |reader: &mut SectionReader<'_>, buffer: &mut [f32]| -> Result<(), CheckpointError> {
+        for tensor in &network.tensors {
+            let mut values = vec![0.0; tensor.region.rows * tensor.region.columns];
+            reader.f32s_into(&mut values)?;
+            let mut matrix = tensor.region.of_mut(buffer);
+            for (i, row) in values.chunks(tensor.region.columns).enumerate() {
+                matrix.row_mut(i).copy_from_slice(row);
+            }
+        }
+        Ok(())
+    };
+    let mut weights = checkpoint.reader(sections::WEIGHTS)?;
+    read(&mut weights, next.parameters.as_mut_slice())?;
+    weights.finish()?;
+    let mut state = checkpoint.reader(sections::STATE)?;
+    let len = next.parameters.as_slice().len();
+    for kind in next.state.as_mut_slice().chunks_exact_mut(len.max(1)) {
+        read(&mut state, kind)?;
+    }
+    state.finish()?;
+    *trainable = next;
+    Ok(())
 }
 
 /// The shape under which a tensor is saved: rows of biases and the like are vectors in Keras.

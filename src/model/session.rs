@@ -31,6 +31,8 @@ use crate::simd::Isa;
 /// # Ok::<(), selvedge::model::ModelError>(())
 /// ```
 pub struct Session<'a> {
+    #[cfg(feature = "io")]
+    pub(super) graph: &'a super::graph::Graph,
     pub(super) network: &'a Lowered,
     pub(super) isa: Isa,
     pub(super) seed: u64,
@@ -44,6 +46,8 @@ pub struct Session<'a> {
     pub(super) inference: &'a mut Inference,
     pub(super) penalized: bool,
     pub(super) stopped: bool,
+    /// The first epoch of this training that has not been done yet.
+    pub(super) first_epoch: usize,
 }
 
 impl std::fmt::Debug for Session<'_> {
@@ -102,6 +106,18 @@ impl Session<'_> {
         gradients(&context, &noise, batch, &mut memory);
         let trainable = self.network.tensors.iter().filter(|tensor| tensor.trainable);
         trainable.map(|tensor| (tensor.name.as_str(), tensor.region.of(self.gradients)))
+    }
+
+    /// Mean and standard deviation of what each layer has put out for the last minibatch of a step or of [`Session::gradients`], of which there were `rows`
+    /// rows: in a network that keeps its signals alive both stay about the same from layer to layer. A layer that was merged into another, as an
+    /// activation into the product before it, goes by the name of the first.
+    pub fn activations(&self, rows: usize) -> impl Iterator<Item = (&str, f64, f64)> {
+        let rows = rows.min(self.plan.batch());
+        let names = self.network.layer_names.iter().enumerate();
+        names.map(move |(i, name)| {
+            let (mean, deviation) = crate::exec::output_statistics(&self.plan, self.workspace, rows, i);
+            (name.as_str(), mean, deviation)
+        })
     }
 
     /// The largest number of rows of a step.
@@ -187,6 +203,28 @@ impl Session<'_> {
         let mut values = vec![0.0; examples.len() * outputs_per_row(&plan)];
         self.asked().predict(examples, None, &mut values)?;
         Ok(Predictions::new(self.isa, &plan, examples.len(), values))
+    }
+
+    /// [`Model::predict_into`](super::Model::predict_into) of the current weights.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn predict_into(&mut self, examples: &Examples<'_>, values: &mut [f32]) -> Result<(), ModelError> {
+        self.asked().predict(examples, None, values)
+    }
+
+    /// One pass of [`Model::predict_monte_carlo`](super::Model::predict_monte_carlo): the outputs with the dropout of pass `pass`.
+    ///
+    /// # Errors
+    /// As for [`Session::predict_into`].
+    pub fn predict_with_dropout(
+        &mut self,
+        examples: &Examples<'_>,
+        seed: u64,
+        pass: u32,
+        values: &mut [f32],
+    ) -> Result<(), ModelError> {
+        self.asked().predict(examples, Some(Noise { seed, step: pass }), values)
     }
 
     /// Loss and accuracy over rows that have been checked.

@@ -58,6 +58,10 @@ impl Pool {
     /// If `body` or a task panics.
     pub fn team<R>(&self, body: impl FnOnce(&Team) -> R) -> R {
         let team = Team::new(self.threads);
+        if self.threads == 1 {
+            // Nobody else to begin with, and so nothing to allocate.
+            return body(&team);
+        }
         #[cfg(feature = "parallel")]
         if let Some(workers) = &self.workers {
             return workers.in_place_scope(|scope| {

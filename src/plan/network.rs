@@ -154,8 +154,8 @@ const fn columns(inputs: &[Input], layers: &[Layer], before: usize, value: Value
 
 /// Finds shapes, and places for parameters and values: `layers[i]` becomes the layer that `specs[i]` asks for.
 ///
-/// The inputs of a concatenation are computed where they belong in it, unless they already are part of another one, or a layer would read
-/// what another part of the same matrix is written beside.
+/// The inputs of a concatenation are computed where they belong in it, unless they already are part of another one or outputs of the network,
+/// or a layer would read what another part of the same matrix is written beside.
 ///
 /// # Errors
 /// If a layer takes what does not come before it, shapes do not fit each other, there is nothing where something is needed, a parameter
@@ -165,6 +165,12 @@ const fn columns(inputs: &[Input], layers: &[Layer], before: usize, value: Value
 /// If there are not as many layers as specs.
 pub const fn arrange(inputs: &mut [Input], specs: &[LayerSpec], outputs: &[Output], layers: &mut [Layer]) -> Result<(), PlanError> {
     assert!(specs.len() == layers.len(), "as many layers as specs expected");
+    let mut i = 0;
+    while i < inputs.len() {
+        // They may have been arranged for another network.
+        inputs[i] = Input::new(inputs[i].columns);
+        i += 1;
+    }
     let mut i = 0;
     let mut offset = 0;
     while i < specs.len() {
@@ -377,12 +383,13 @@ const fn place_part(inputs: &mut [Input], layers: &mut [Layer], i: usize, part: 
             }
         }
         Value::Layer(layer) => {
-            if !layers[layer].output.is_unknown() {
+            // The loss of an output takes the place of its values in evaluation, so these are in nobody else's matrix.
+            if !layers[layer].output.is_unknown() || layers[layer].is_output {
                 return;
             }
             layers[layer].output = place;
-            // With a loss or other consumers the gradient is a sum, of which the concatenation's columns are only one term.
-            if layers[layer].consumers == 1 && !layers[layer].is_output {
+            // With other consumers the gradient is a sum, of which the concatenation's columns are only one term.
+            if layers[layer].consumers == 1 {
                 let Place { root, column: first } = layers[i].gradient;
                 layers[layer].gradient = Place { root, column: first + column };
             }

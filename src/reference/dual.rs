@@ -16,6 +16,10 @@ pub trait Number: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = 
     fn exp(self) -> Self;
     /// The natural logarithm.
     fn ln(self) -> Self;
+    /// The square root.
+    fn sqrt(self) -> Self;
+    /// The share of a normal distribution of mean 0 and deviation 1 below this.
+    fn normal_cdf(self) -> Self;
 }
 
 impl Number for f64 {
@@ -30,6 +34,12 @@ impl Number for f64 {
     }
     fn ln(self) -> Self {
         self.ln()
+    }
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
+    fn normal_cdf(self) -> Self {
+        0.5 * libm::erfc(-self * core::f64::consts::FRAC_1_SQRT_2)
     }
 }
 
@@ -85,6 +95,14 @@ impl Number for Dual {
     fn ln(self) -> Self {
         Self { value: self.value.ln(), derivative: self.derivative / self.value }
     }
+    fn sqrt(self) -> Self {
+        let value = self.value.sqrt();
+        Self { value, derivative: self.derivative / (2.0 * value) }
+    }
+    fn normal_cdf(self) -> Self {
+        let density = (-0.5 * self.value * self.value).exp() / core::f64::consts::TAU.sqrt();
+        Self { value: self.value.normal_cdf(), derivative: self.derivative * density }
+    }
 }
 
 #[cfg(test)]
@@ -104,6 +122,8 @@ mod tests {
             ("x / (x + 2)", x / (x + c), 3.0 / 5.0, 2.0 / 25.0),
             ("exp(2 x)", (c * x).exp(), 6f64.exp(), 2.0 * 6f64.exp()),
             ("ln(x x)", (x * x).ln(), 9f64.ln(), 2.0 / 3.0),
+            ("sqrt(2 x)", (c * x).sqrt(), 6f64.sqrt(), 1.0 / 6f64.sqrt()),
+            ("cdf(x - 2)", (x - c).normal_cdf(), 0.841_344_746_068_542_9, 0.241_970_724_519_143_37),
         ];
         for (name, found, value, derivative) in cases {
             assert!((found.value - value).abs() <= 1e-15 * value.abs(), "{name}: {value} expected, found {}", found.value);

@@ -34,9 +34,14 @@ impl Epilogue for Accumulated<'_> {
     }
 }
 
+/// An empty bias is none.
+fn bias(bias: &[f32], j: usize) -> f32 {
+    if bias.is_empty() { 0.0 } else { bias[j] }
+}
+
 impl Epilogue for Biased<'_> {
     fn begin(&self, _: usize, j: usize) -> f32 {
-        self.bias[j]
+        bias(self.bias, j)
     }
     fn finish(&mut self, _: Isa, i: usize, j: usize, value: f32) {
         self.c.row_mut(i)[j] = value;
@@ -45,13 +50,13 @@ impl Epilogue for Biased<'_> {
 
 impl Epilogue for BiasedRelu<'_> {
     fn begin(&self, _: usize, j: usize) -> f32 {
-        self.bias[j]
+        bias(self.bias, j)
     }
     fn finish(&mut self, _: Isa, i: usize, j: usize, value: f32) {
         let dropped = value <= 0.0;
         self.c.row_mut(i)[j] = if dropped { 0.0 } else { value };
         if !self.mask.is_empty() {
-            let word = &mut self.mask[i * self.bias.len().div_ceil(LANES) + j / LANES];
+            let word = &mut self.mask[i * self.c.columns().div_ceil(LANES) + j / LANES];
             if j.is_multiple_of(LANES) {
                 *word = 0;
             }

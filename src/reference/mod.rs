@@ -12,6 +12,7 @@ pub mod gather;
 pub mod gemm;
 pub mod loss;
 pub mod math;
+pub mod merge;
 pub mod network;
 pub mod norm;
 pub mod optimizers;

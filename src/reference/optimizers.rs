@@ -108,14 +108,14 @@ impl Rule<3> for Nadam {
 impl<R: Rule<N>, const N: usize> Rule<N> for Regularized<R> {
     fn step(&self, isa: Isa, g: f32, parameters: [f32; N]) -> [f32; N] {
         let w = parameters[0];
-        let sign = if w > 0.0 {
-            1.0
+        let by_l1 = if w > 0.0 {
+            self.l1
         } else if w < 0.0 {
-            -1.0
+            -self.l1
         } else {
             0.0
         };
-        self.rule.step(isa, multiply_add(isa, 2.0 * self.l2, w, g) + self.l1 * sign, parameters)
+        self.rule.step(isa, multiply_add(isa, 2.0 * self.l2, w, g) + by_l1, parameters)
     }
 }
 

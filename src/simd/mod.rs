@@ -89,6 +89,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     #[allow(unsafe_code, reason = "the GEMM inner loop reads through pointers")]
     unsafe fn load_pointer_masked(self, source: *const f32, mask: Self::Mask) -> Self::F32;
 
+    /// Asks for the cache line at `source` to be brought into the cache of level 1 or 2, where there is an instruction for that. Any
+    /// address will do.
+    #[inline(always)]
+    fn prefetch<const LEVEL: u32>(self, source: *const f32) {
+        let _ = source;
+    }
+
     /// `a + b`
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a - b`

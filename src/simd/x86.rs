@@ -20,6 +20,18 @@ macro_rules! vector_methods {
     };
 }
 
+/// [`Simd::prefetch`] of both.
+#[inline(always)]
+fn prefetch<const LEVEL: u32>(source: *const f32) {
+    // SAFETY: a prefetch reads nothing that a program could see, and every x86-64 processor has it.
+    unsafe {
+        match LEVEL {
+            1 => _mm_prefetch::<_MM_HINT_T0>(source.cast()),
+            _ => _mm_prefetch::<_MM_HINT_T1>(source.cast()),
+        }
+    }
+}
+
 /// AVX-512 F, BW, DQ and VL: one register a vector.
 #[derive(Clone, Copy)]
 pub(super) struct Avx512(());
@@ -42,6 +54,11 @@ impl Simd for Avx512 {
     // have, need no more than eight chains to hide the latency of the multiply-adds, and each further height is code.
     const TILE_ROWS: [usize; 4] = [8, 6, 6, 6];
     const MASKED_LOADS_ARE_FREE: bool = true;
+
+    #[inline(always)]
+    fn prefetch<const LEVEL: u32>(self, source: *const f32) {
+        prefetch::<LEVEL>(source);
+    }
 
     vector_methods! {
         splat(self, x: f32) -> __m512 { _mm512_set1_ps(x) }
@@ -236,6 +253,11 @@ impl Simd for Avx2 {
     // 16 registers, two a vector: 6 * 1 vectors are 12 accumulators, two registers hold a row of B, one a broadcast of A.
     const TILE_ROWS: [usize; 4] = [6, 2, 1, 0];
     const MASKED_LOADS_ARE_FREE: bool = false;
+
+    #[inline(always)]
+    fn prefetch<const LEVEL: u32>(self, source: *const f32) {
+        prefetch::<LEVEL>(source);
+    }
 
     vector_methods! {
         splat(self, x: f32) -> [__m256; 2] { [_mm256_set1_ps(x); 2] }

@@ -26,17 +26,21 @@ enum Kind {
     Biased,
     BiasedRelu,
     BiasedReluWithoutMask,
+    WithoutBias,
+    ReluWithoutBias,
     UpdatedBySgd,
     UpdatedByMomentum,
     UpdatedByNesterov,
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 10] = [
     Kind::Stored,
     Kind::Accumulated,
     Kind::Biased,
     Kind::BiasedRelu,
     Kind::BiasedReluWithoutMask,
+    Kind::WithoutBias,
+    Kind::ReluWithoutBias,
     Kind::UpdatedBySgd,
     Kind::UpdatedByMomentum,
     Kind::UpdatedByNesterov,
@@ -91,6 +95,8 @@ impl Operands<'_> {
             Kind::Biased => self.multiply(side, isa, &mut Biased { bias, c: c.as_mut() }),
             Kind::BiasedRelu => self.multiply(side, isa, &mut BiasedRelu { bias, c: c.as_mut(), mask }),
             Kind::BiasedReluWithoutMask => self.multiply(side, isa, &mut BiasedRelu { bias, c: c.as_mut(), mask: &mut [] }),
+            Kind::WithoutBias => self.multiply(side, isa, &mut Biased { bias: &[], c: c.as_mut() }),
+            Kind::ReluWithoutBias => self.multiply(side, isa, &mut BiasedRelu { bias: &[], c: c.as_mut(), mask }),
             Kind::UpdatedBySgd => {
                 let rule = Sgd { learning_rate: 0.03 };
                 self.multiply(side, isa, &mut Updated { rule, parameters: [c.data_mut()], leading_dimension });
@@ -193,9 +199,12 @@ fn products_of_columns_equal_their_twins() {
     }
 }
 
+/// Large, and then deep enough for the chains to be interrupted once and twice, with enough rows to be cut, too.
 #[test]
 fn larger_products_equal_their_twins() {
-    for shape in [(128, 100, 784), (100, 300, 128), (300, 10, 100), (1, 300, 784), (784, 17, 5), (37, 500, 3)] {
+    let large = [(128, 100, 784), (100, 300, 128), (300, 10, 100), (1, 300, 784), (784, 17, 5), (37, 500, 3)];
+    let deep = [(1, 70, 2500), (7, 33, 1025), (9, 130, 1400), (150, 20, 1100), (70, 12, 2051)];
+    for shape in large.into_iter().chain(deep) {
         rows_case(Place::Heap, shape);
         columns_case(Place::Heap, shape);
     }

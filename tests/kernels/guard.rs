@@ -3,7 +3,7 @@
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "to see the guard bite, some tests read where they must not")]
 
-use super::{gather, gemm, loss, optimizers, reduce, softmax, transpose};
+use super::{gather, gemm, loss, merge, optimizers, prelu, reduce, softmax, transpose};
 use crate::support::buffer::Place;
 use crate::support::guard::{Edge, Guarded};
 use crate::support::isas::isas;
@@ -42,6 +42,7 @@ fn kernels_of_rows_stay_inside_their_operands() {
                 reduce::sums_case(place, (m, n));
                 reduce::argmax_case(place, (m, n));
                 gather::case(place, (m, n));
+                merge::case(place, (m, n));
             }
             reduce::whole_case(place, n);
         }
@@ -65,6 +66,7 @@ fn optimizers_stay_inside_their_operands() {
         for len in COLUMNS {
             for offset in [0, 1] {
                 optimizers::case(place, len, offset);
+                prelu::case(place, len, offset);
             }
         }
     }

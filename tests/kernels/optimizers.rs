@@ -5,7 +5,7 @@ use crate::support::buffer::{Buffer, Place};
 use crate::support::isas::isas;
 use crate::support::numbers::Numbers;
 use fastrand::Rng;
-use selvedge::kernels::optimizers::{Momentum, MomentumKind, Sgd, update};
+use selvedge::kernels::optimizers::{Momentum, MomentumKind, Regularized, Sgd, add_penalty, update};
 use selvedge::reference::{self, optimizers::Rule};
 use selvedge::simd::{Isa, LANES, MapOp};
 
@@ -36,6 +36,29 @@ fn steps<const N: usize>(
     }
 }
 
+/// A rule that shows the gradient that it is given, in the place of its second number.
+struct Shown;
+
+impl Rule<2> for Shown {
+    fn step(&self, _: Isa, g: f32, [w, _]: [f32; 2]) -> [f32; 2] {
+        [w, g]
+    }
+}
+
+/// The gradient of a penalty is the one that [`Regularized`] gives its rule.
+fn penalties(isa: Isa, (l1, l2): (f32, f32), place: Place, (len, offset): (usize, usize)) {
+    for numbers in [Numbers::Real, Numbers::Wild] {
+        let mut rng = Rng::with_seed(len as u64);
+        let [w, g] = [0; 2].map(|_| numbers.vec(&mut rng, offset + len));
+        let (weights, mut found) = (Buffer::new(place, w.clone()), Buffer::new(place, g.clone()));
+        add_penalty(isa, l1, l2, &weights[offset..], &mut found[offset..]);
+        let rule = Regularized { l1, l2, rule: Shown };
+        let element = |i: usize| if i < offset { g[i] } else { rule.step(isa, g[i], [w[i], 0.0])[1] };
+        let expected: Vec<f32> = (0..offset + len).map(element).collect();
+        assert_same(&found, &expected, &format_args!("{isa}, {len} from {offset}, l1 {l1}, l2 {l2}, {numbers:?}, {place:?}"));
+    }
+}
+
 /// Every rule over slices of one length.
 pub(super) fn case(place: Place, len: usize, offset: usize) {
     for isa in isas() {
@@ -43,6 +66,9 @@ pub(super) fn case(place: Place, len: usize, offset: usize) {
         for kind in [MomentumKind::Classic, MomentumKind::Nesterov] {
             let rule = Momentum { learning_rate: 0.03, momentum: 0.9, kind };
             steps(isa, rule, place, (len, offset), &format!("{rule:?}"));
+        }
+        for factors in [(0.01, 0.02), (0.0, 0.3), (0.3, 0.0)] {
+            penalties(isa, factors, place, (len, offset));
         }
     }
 }

@@ -1,11 +1,13 @@
 //! What does not fit is refused, with both numbers.
 
+use selvedge::kernels::activations::prelu_forward_in_place;
 use selvedge::kernels::gather::{Scaling, gather, gather_bytes};
 use selvedge::kernels::gemm::{Accumulated, Biased, BiasedRelu, RowBlocks, Stored, Updated, gemm, gemm_transposed};
 use selvedge::kernels::loss::{RowWeights, softmax_cross_entropy, softmax_cross_entropy_one_hot, squared_error};
-use selvedge::kernels::optimizers::{Sgd, update};
+use selvedge::kernels::merge::{add, copy};
+use selvedge::kernels::optimizers::{Sgd, add_penalty, update};
 use selvedge::kernels::reduce::{argmax, column_sums, column_sums_into};
-use selvedge::kernels::transpose::{transpose, transpose_masked};
+use selvedge::kernels::transpose::{transpose, transpose_added, transpose_masked};
 use selvedge::kernels::{MatMut, MatRef};
 use selvedge::simd::Isa;
 
@@ -151,6 +153,16 @@ refusals! { isa, c:
     a_transpose_with_a_mask_of_another_length,
     "a mask of 4 words expected, found 3" => transpose_masked(isa, matrix(3, 4), &[0; 3], MatMut::new(c, 4, 3, 3));
 
+    an_added_transpose_into_another_shape,
+    "a result of 4 x 3 expected, found 3 x 4" => transpose_added(isa, matrix(3, 4), MatMut::new(c, 3, 4, 4));
+    a_copy_into_another_shape,
+    "y: 3 x 4 expected, found 4 x 3" => copy(matrix(3, 4), MatMut::new(c, 4, 3, 3));
+    a_sum_with_another_shape,
+    "y: 3 x 4 expected, found 3 x 5" => add(isa, matrix(3, 4), MatMut::new(c, 3, 5, 5));
+    slopes_of_another_length,
+    "slices of one length expected: 6, found 5" => prelu_forward_in_place(isa, &[0.0; 5], &mut c[..6]);
+    a_penalty_of_another_length,
+    "slices of one length expected: 6, found 5" => add_penalty(isa, 0.1, 0.1, &[0.0; 5], &mut c[..6]);
     a_gradient_of_another_length,
     "slices of one length expected: 6, found 5" => update(isa, SGD, &[0.0; 5], [&mut c[..6]]);
 }

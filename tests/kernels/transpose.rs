@@ -5,11 +5,11 @@ use crate::support::isas::isas;
 use crate::support::matrix::{Layout, Matrix};
 use crate::support::numbers::{Numbers, POISON};
 use fastrand::Rng;
-use selvedge::kernels::transpose::{transpose, transpose_masked};
+use selvedge::kernels::transpose::{transpose, transpose_added, transpose_masked};
 use selvedge::reference;
 use selvedge::simd::LANES;
 
-/// One shape, without and with a mask.
+/// One shape: alone, with a mask, and added to something.
 pub(super) fn case(place: Place, (m, n): (usize, usize)) {
     let mut rng = Rng::with_seed((m * 100 + n) as u64);
     let padding = [rng.usize(..4), rng.usize(..4)];
@@ -28,6 +28,15 @@ pub(super) fn case(place: Place, (m, n): (usize, usize)) {
         transpose_masked(isa, x.as_ref(), &mask, found.as_mut());
         reference::transpose::transpose_masked(x.as_ref(), &mask, expected.as_mut());
         found.assert_moved(&expected, &format_args!("{case}, masked"));
+
+        let y = |place| {
+            let mut rng = Rng::with_seed((m * 7 + n) as u64);
+            Matrix::new(place, (n, m), Layout::padded(padding[1]), |_, _| Numbers::Wild.next(&mut rng))
+        };
+        let (mut found, mut expected) = (y(place), y(Place::Heap));
+        transpose_added(isa, x.as_ref(), found.as_mut());
+        reference::transpose::transpose_added(x.as_ref(), expected.as_mut());
+        found.assert_same(&expected, &format_args!("{case}, added"));
     }
 }
 

@@ -5,10 +5,12 @@ use super::{SGD, small_network, weights};
 use selvedge::data::{ValidationSplit, synthetic};
 use selvedge::exec::{Batch, Inputs, Targets};
 use selvedge::kernels::MatRef;
-use selvedge::model::callbacks::{CsvLogger, EarlyStopping, LearningRateScheduler, ReduceLrOnPlateau, TerminateOnNan};
+use selvedge::model::callbacks::{
+    CsvLogger, EarlyStopping, GradientStatistics, LearningRateScheduler, ReduceLrOnPlateau, TerminateOnNan,
+};
 use selvedge::model::{
     Activation, BatchLogs, BatchNormalization, Callback, Clipping, Compile, Configuration, Dense, Dropout, Epoch, Examples, Fit,
-    Loss, Model, ModelError, Run, Sequential, Session, Sgd,
+    Initializer, Loss, Model, ModelError, Run, Sequential, Session, Sgd,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -439,4 +441,38 @@ fn default_configurations_learn() {
         assert_eq!(evaluation.loss, best);
         assert!(evaluation.accuracy > 0.6, "{}", evaluation.accuracy);
     }
+}
+
+/// Sigmoids in fifteen layers with small weights let hardly any gradient through to the first; the callback shows it, and leaves no trace.
+#[test]
+fn vanishing_gradients_are_made_visible() {
+    let x = numbers(2, 40 * 8);
+    let labels: Vec<u32> = (0..40).map(|i| i % 2).collect();
+    let matrix = MatRef::new(&x, 40, 8, 8);
+    let network = |activation, initializer| {
+        let hidden = (0..15).fold(Sequential::new(&[8]), |network, _| {
+            network.add(Dense::new(16).activation(activation).kernel_initializer(initializer))
+        });
+        let network = hidden.add(Dense::new(2).activation(Activation::Softmax));
+        network.compile(Compile::new(SGD).threads(2)).unwrap()
+    };
+    let measured = |activation, initializer| {
+        let (inputs, targets) = ([Inputs::Rows(matrix)], [Targets::Labels(&labels)]);
+        let mut statistics = GradientStatistics::new(&inputs, &targets);
+        let (mut watched, mut alone) = (network(activation, initializer), network(activation, initializer));
+        let fit = Fit::new().epochs(2).batch_size(40);
+        watched.fit(Examples::floats(matrix, &labels).unwrap(), &fit, &mut [&mut statistics]).unwrap();
+        alone.fit(Examples::floats(matrix, &labels).unwrap(), &fit, &mut []).unwrap();
+        assert_eq!(weights(&watched), weights(&alone));
+        assert_eq!((statistics.gradients.len(), statistics.activations.len()), (2, 2));
+        assert_eq!(statistics.activations[0].len(), 16);
+        assert_eq!(statistics.gradients[0][0].name, "dense/kernel");
+        let kernels: Vec<f64> =
+            statistics.gradients[1].iter().filter(|tensor| tensor.name.ends_with("/kernel")).map(|tensor| tensor.mean).collect();
+        kernels[0] / kernels[14]
+    };
+    let sigmoid = measured(Activation::Sigmoid, Initializer::GlorotNormal);
+    let selu = measured(Activation::Selu, Initializer::LeCunNormal);
+    assert!(sigmoid < 1e-6, "{sigmoid}");
+    assert!(selu > 1e-2, "{selu}");
 }

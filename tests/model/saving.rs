@@ -2,11 +2,14 @@
 
 use super::graphs::{compile_wide_and_deep, numbers, wide_and_deep};
 use super::{SGD, weights};
+use selvedge::data::ValidationSplit;
 use selvedge::io::{Checkpoint, KerasFile, Safetensors, Tensors};
 use selvedge::kernels::MatRef;
+use selvedge::model::callbacks::{EarlyStopping, ModelCheckpoint, ReduceLrOnPlateau, SaveFrequency};
 use selvedge::model::{
-    Activation, Adam, AlphaDropout, BatchNormalization, Clipping, Compile, Dense, Dropout, Examples, Fit, Functional, LeakyRelu,
-    Loss, Model, Nadam, OneCycle, Optimizer, PRelu, Regularizer, RmsProp, Sequential, Sgd,
+    Activation, Adam, AlphaDropout, BatchLogs, BatchNormalization, Callback, Clipping, Compile, Dense, Dropout, Examples, Fit,
+    Functional, LeakyRelu, Loss, Model, ModelError, Nadam, OneCycle, Optimizer, PRelu, Regularizer, RmsProp, Sequential, Session,
+    Sgd,
 };
 use std::path::{Path, PathBuf};
 
@@ -311,4 +314,83 @@ fn what_keras_can_do_and_we_cannot_is_refused_by_name() {
     let norm = r#"{"class_name": "BatchNormalization", "config": {"name": "n", "axis": -1, "momentum": 0.9, "epsilon": 0.001,
         "center": false, "scale": true}}"#;
     assert!(refused(norm).starts_with("layer `n`: something that can be trained here expected, found a batch normalization"));
+}
+
+/// Ends the process, as far as `fit` can tell: an error in the middle of an epoch.
+struct Crash(u64);
+
+impl Callback for Crash {
+    fn on_batch_end(&mut self, _: &BatchLogs, session: &mut Session<'_>) -> Result<(), ModelError> {
+        if session.steps() == self.0 { Err(ModelError::NoRows) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn a_training_that_is_broken_off_is_taken_up_where_the_last_epoch_ended() {
+    let scratch = Scratch::new("backup");
+    let backup = scratch.file("backup");
+    let x = numbers(1, 50 * 6);
+    let labels: Vec<u32> = (0..50).map(|i| i % 3).collect();
+    let examples = || Examples::floats(MatRef::new(&x, 50, 6, 6), &labels).unwrap();
+    let fit = || Fit::new().epochs(12).batch_size(20).validation_split(ValidationSplit::Tail(0.2));
+    let callbacks = || {
+        let plateau = ReduceLrOnPlateau::new().patience(1).factor(0.5).unwrap();
+        (EarlyStopping::new().patience(4).restore_best_weights(), plateau)
+    };
+    let compile = || everything().compile(Compile::new(Adam { learning_rate: 0.05, ..Adam::default() }).threads(1)).unwrap();
+    let mut whole = compile();
+    let (mut stopping, mut plateau) = callbacks();
+    let history = whole.fit(examples(), &fit(), &mut [&mut plateau, &mut stopping]).unwrap();
+    assert!(plateau.best().is_some() && history.epochs.last().unwrap().learning_rate < 0.05);
+    // Two steps an epoch: crashes in the middle of the first, the second and the fifth.
+    for crash in [1, 3, 9] {
+        let (mut stopping, mut plateau) = callbacks();
+        let settings = fit().backup_and_restore(&backup);
+        let error = compile().fit(examples(), &settings, &mut [&mut plateau, &mut stopping, &mut Crash(crash)]).unwrap_err();
+        assert!(matches!(error, ModelError::NoRows));
+        assert_eq!(backup.exists(), crash > 2);
+        // Started again: everything is new but the file.
+        let (mut stopping, mut plateau) = callbacks();
+        let mut again = compile();
+        let rest = again.fit(examples(), &settings, &mut [&mut plateau, &mut stopping, &mut Crash(u64::MAX)]).unwrap();
+        assert_eq!(weights(&again), weights(&whole), "crash at step {crash}");
+        let first = history.epochs.len() - rest.epochs.len();
+        assert_eq!(rest.metric("val_loss"), history.metric("val_loss")[first..]);
+        assert_eq!(first as u64, (crash - 1) / 2);
+        assert!(!backup.exists(), "a training that is done leaves no backup");
+    }
+    std::fs::write(&backup, "no checkpoint").unwrap();
+    let error = compile().fit(examples(), &fit().backup_and_restore(&backup), &mut []).unwrap_err();
+    assert!(matches!(error, ModelError::Backup(_)), "{error}");
+}
+
+#[test]
+fn checkpoints_are_saved_when_the_metric_improves() {
+    let scratch = Scratch::new("checkpoints");
+    let x = numbers(1, 30 * 6);
+    let labels: Vec<u32> = (0..30).map(|i| i % 3).collect();
+    let examples = || Examples::floats(MatRef::new(&x, 30, 6, 6), &labels).unwrap();
+    let mut model = everything().compile(Compile::new(SGD).threads(1)).unwrap();
+    let best = scratch.file("best");
+    let each = scratch.file("epoch-{epoch:02}.checkpoint");
+    let mut best_only = ModelCheckpoint::new(best.to_str().unwrap()).unwrap().save_best_only();
+    let mut every = ModelCheckpoint::new(each.to_str().unwrap()).unwrap();
+    let fit = Fit::new().epochs(4).validation_data(examples());
+    let history = model.fit(examples(), &fit, &mut [&mut best_only, &mut every]).unwrap();
+    let losses = history.metric("val_loss");
+    let mut saved = Model::load(&best).unwrap();
+    let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    assert_eq!(saved.evaluate(examples()).unwrap().loss, least);
+    let files = std::fs::read_dir(&scratch.0).unwrap().count();
+    assert_eq!(files, 5, "best and one for each of four epochs");
+    let by_batch = scratch.file("batch");
+    let mut frequent = ModelCheckpoint::new(by_batch.to_str().unwrap())
+        .unwrap()
+        .save_frequency(SaveFrequency::Batches(std::num::NonZeroUsize::new(2).unwrap()));
+    model.fit(examples(), &Fit::new().batch_size(15), &mut [&mut frequent]).unwrap();
+    assert_eq!(weights(&Model::load(&by_batch).unwrap()), weights(&model));
+    let nowhere = scratch.file("missing/model");
+    let mut lost = ModelCheckpoint::new(nowhere.to_str().unwrap()).unwrap();
+    let error = model.fit(examples(), &Fit::new(), &mut [&mut lost]).unwrap_err().to_string();
+    assert!(error.contains("missing"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! What must not change a bit of a result: parts, threads, instruction sets, where inputs come from, what lies in the workspace and
 //! in padding, and the company of other rows.
 
-use super::{Buffers, Data, Graph, Linear, One, Relu, Softmax, bits, parameters, random, regions, unpadded};
+use super::{Buffers, Data, Given, Graph, Linear, Relu, Softmax, Source, bits, parameters, random, regions, unpadded};
 use selvedge::exec::{Context, Inputs, Report, evaluate, predict};
 use selvedge::kernels::gather::Scaling;
 use selvedge::kernels::optimizers::{Momentum, MomentumKind, Optimizer};
@@ -21,16 +21,6 @@ const OPTIMIZER: Optimizer = Optimizer::Momentum(Momentum { learning_rate: 0.05,
 
 fn graph() -> Graph {
     Graph::chain(23, &[(37, Relu), (18, Linear), (7, Softmax)])
-}
-
-/// Where the rows of a minibatch come from.
-#[derive(Clone, Copy, Debug)]
-enum Source {
-    Rows,
-    /// In rows that are longer than the data, with NaN behind it.
-    PaddedRows,
-    Gathered,
-    Bytes,
 }
 
 /// What a run leaves to vary; the results of all these must be equal.
@@ -64,7 +54,7 @@ fn train(seed: u64, isa: Isa, executor: &dyn Executor, setting: Setting) -> Vec<
     let mut buffers = Buffers::new(&plan, &OPTIMIZER, parameters(&plan, &mut random, setting.padding));
     buffers.workspace.fill(setting.workspace);
     buffers.state.fill(setting.padding);
-    for region in regions(&plan).filter(|region| !region.is_empty()) {
+    for region in regions(&plan) {
         let mut matrix = region.of_mut(&mut buffers.state);
         (0..region.rows).for_each(|i| matrix.row_mut(i).fill(0.0));
     }
@@ -79,7 +69,7 @@ fn train(seed: u64, isa: Isa, executor: &dyn Executor, setting: Setting) -> Vec<
             Source::Gathered => Inputs::Gathered { rows: data.matrix(), order: &order[rows.clone()] },
             Source::Bytes => Inputs::Bytes { rows: &data.bytes, order: &order[rows.clone()], scaling: Scaling::UNIT },
         };
-        let report = buffers.step(&context, OPTIMIZER, &One::new(inputs, &labels[rows]).batch());
+        let report = buffers.step(&context, OPTIMIZER, &Given::one(inputs, &labels[rows]).batch());
         let (Report { loss_sum, .. }, hits) = (report, report.hits());
         assert!(loss_sum.is_finite(), "step {step}: loss {loss_sum}");
         reports.extend([loss_sum.to_bits(), hits as u32]);
@@ -174,8 +164,8 @@ fn rows_do_not_know_each_other() {
         for (i, y) in expected.chunks_mut(alone.out_dim()).enumerate() {
             let outputs = MatMut::new(y, 1, alone.out_dim(), alone.out_dim());
             predict(&context, &[row(i)], &parameters, &mut workspace, &mut [outputs]);
-            let one = One::new(row(i), &data.labels[i..=i]);
-            reports.push(evaluate(&context, &one.batch(), &parameters, &mut workspace));
+            let given = Given::one(row(i), &data.labels[i..=i]);
+            reports.push(evaluate(&context, &given.batch(), &parameters, &mut workspace));
             let sum: f32 = y.iter().sum();
             assert!((sum - 1.0).abs() < 1e-5, "probabilities of row {i} have the sum {sum}");
         }
@@ -194,8 +184,8 @@ fn rows_do_not_know_each_other() {
                     assert_eq!(bits(&found[..plan.out_dim()]), bits(expected), "{isa}, {parts} parts, row {i} of {rows}");
                     assert_eq!(found[plan.out_dim()..], [-1.0; 3], "{isa}, {parts} parts: behind row {i} of {rows}");
                 }
-                let one = One::new(inputs, &data.labels[..rows]);
-                let report = evaluate(&context, &one.batch(), &parameters, &mut workspace);
+                let given = Given::one(inputs, &data.labels[..rows]);
+                let report = evaluate(&context, &given.batch(), &parameters, &mut workspace);
                 assert_eq!(
                     report.hits(),
                     reports[..rows].iter().map(Report::hits).sum::<usize>(),

@@ -1,6 +1,6 @@
 //! Teams under stress: more threads than processors, nothing to do, and parts that fail.
 
-use super::{Buffers, Data, Graph, One, Relu, Softmax, bits, parameters, random};
+use super::{Buffers, Data, Given, Graph, Relu, Softmax, bits, parameters, random};
 use selvedge::exec::{Context, Inputs};
 use selvedge::kernels::optimizers::{Optimizer, Sgd};
 use selvedge::parallel::{Executor, Pool};
@@ -96,12 +96,12 @@ fn a_step_that_fails_changes_no_parameter() {
             let mut buffers = Buffers::new(&plan, &OPTIMIZER, parameters.clone());
             let mut labels = data.labels.clone();
             labels[part * 3 + 1] = 3;
-            let one = One::new(Inputs::Rows(data.matrix()), &labels);
-            let panic =
-                catch_unwind(AssertUnwindSafe(|| buffers.step(&context, OPTIMIZER, &one.batch()))).expect_err("a label too large");
+            let given = Given::one(Inputs::Rows(data.matrix()), &labels);
+            let panic = catch_unwind(AssertUnwindSafe(|| buffers.step(&context, OPTIMIZER, &given.batch())))
+                .expect_err("a label too large");
             assert_eq!(panic.downcast_ref::<String>().expect("a message"), "a label below 3 expected in row 1, found 3");
             assert_eq!(bits(&buffers.parameters), bits(&parameters));
-            let report = buffers.step(&context, OPTIMIZER, &data.one().batch());
+            let report = buffers.step(&context, OPTIMIZER, &data.given().batch());
             assert!(report.loss_sum.is_finite());
             assert_ne!(bits(&buffers.parameters), bits(&parameters));
         }

@@ -1,6 +1,6 @@
 //! Where a plan puts things, and what it refuses.
 
-use super::{Buffers, Data, Graph, One, Relu, Softmax, parameters, random, random_chain, unpadded};
+use super::{Buffers, Data, Given, Graph, Relu, Softmax, parameters, random, random_chain, unpadded};
 use rand::RngExt;
 use selvedge::error::PlanError;
 use selvedge::exec::{Context, Inputs, evaluate, predict, train_step};
@@ -18,28 +18,37 @@ const MOMENTUM: Optimizer = Optimizer::Momentum(Momentum { learning_rate: 0.1, m
 
 /// A line of a plan's memory map.
 #[derive(Debug)]
-struct Line {
-    name: String,
-    offset: usize,
-    len: usize,
+pub(super) struct Line {
+    pub(super) name: String,
+    pub(super) offset: usize,
+    pub(super) len: usize,
     /// Rows, columns and leading dimension, of a matrix.
-    matrix: Option<(usize, usize, usize)>,
+    pub(super) matrix: Option<(usize, usize, usize)>,
 }
 
 /// What the map says: the lengths of the three buffers, and what lies in parameters and in a block.
-struct Map {
-    parameters_len: usize,
-    workspace_len: usize,
-    block_len: usize,
-    parameters: Vec<Line>,
-    block: Vec<Line>,
+pub(super) struct Map {
+    pub(super) parameters_len: usize,
+    pub(super) workspace_len: usize,
+    pub(super) block_len: usize,
+    /// Behind the blocks.
+    pub(super) statistics_len: usize,
+    pub(super) parameters: Vec<Line>,
+    pub(super) block: Vec<Line>,
 }
 
 impl Map {
-    fn of(plan: &Plan<'_>) -> Self {
+    pub(super) fn of(plan: &Plan<'_>) -> Self {
         let text = plan.to_string();
         let number = |word: &str| word.parse::<usize>().expect("a number");
-        let mut map = Self { parameters_len: 0, workspace_len: 0, block_len: 0, parameters: Vec::new(), block: Vec::new() };
+        let mut map = Self {
+            parameters_len: 0,
+            workspace_len: 0,
+            block_len: 0,
+            statistics_len: 0,
+            parameters: Vec::new(),
+            block: Vec::new(),
+        };
         for line in text.lines().skip(2) {
             let (name, rest) = line.split_at(28);
             let words: Vec<&str> = rest.split_whitespace().collect();
@@ -47,6 +56,7 @@ impl Map {
                 "parameters" => map.parameters_len = number(words[0]),
                 "workspace" => map.workspace_len = number(words[0]),
                 "one block of it" => map.block_len = number(words[0]),
+                "statistics" => map.statistics_len = number(words[0]),
                 name => {
                     let (offset, len) = (number(words[0]), number(words[1]));
                     let matrix = (words.len() > 3).then(|| (number(words[2]), number(words[4]), number(words[5])));
@@ -59,13 +69,13 @@ impl Map {
         map
     }
 
-    fn place(&self, name: &str) -> &Line {
+    pub(super) fn place(&self, name: &str) -> &Line {
         self.block.iter().find(|line| line.name == name).unwrap_or_else(|| panic!("no {name} in the map"))
     }
 }
 
 /// Regions follow each other without overlap, start at whole vectors, and end where their buffer ends.
-fn check_order(lines: &[Line], len: usize, context: &str) {
+pub(super) fn check_order(lines: &[Line], len: usize, context: &str) {
     let mut next = 0;
     for line in lines {
         assert_eq!(line.offset, next, "{context}: {}", line.name);
@@ -131,7 +141,7 @@ fn the_map_is_true() {
     let order: Vec<u32> = (0..batch as u32).collect();
     let inputs = Inputs::Bytes { rows: &data.bytes, order: &order, scaling: Scaling::UNIT };
     let context = Context { isa: Isa::detect(), plan: &plan, executor: &Serial::new(parts) };
-    let report = buffers.step(&context, SGD, &One::new(inputs, &data.labels).batch());
+    let report = buffers.step(&context, SGD, &Given::one(inputs, &data.labels).batch());
 
     let (mut losses, mut hits, mut last_gradients) = (0.0, 0.0, vec![0.0; 3]);
     for part in 0..parts {
@@ -209,7 +219,7 @@ fn a_step_in_statics() {
     let mut memory = Memory { parameters, state, gradients: &mut [], workspace };
     let inputs = Inputs::Rows(MatRef::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], 2, 4, 4));
     let context = Context { isa: Isa::detect(), plan: &PLAN, executor: &Serial::new(1) };
-    let report = train_step(&context, &MOMENTUM.into(), &One::new(inputs, &[0, 2]).batch(), &mut memory);
+    let report = train_step(&context, &MOMENTUM.into(), &Given::one(inputs, &[0, 2]).batch(), &mut memory);
     // All logits are 0: each row costs ln 3, and every row's first logit is a largest one.
     assert!((report.loss_sum - 2.0 * 3f32.ln()).abs() < 1e-6, "{report:?}");
     assert_eq!(report.hits(), 1);
@@ -222,7 +232,7 @@ fn a_step_in_statics() {
     assert!(still.iter().all(|&w| w == 0.0));
 }
 
-fn message(body: impl FnOnce()) -> String {
+pub(super) fn message(body: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(body)).expect_err("a panic");
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string())).expect("a message")
@@ -242,7 +252,7 @@ fn wrong_arguments_are_refused_with_both_numbers() {
         let [mut parameters, mut state, mut workspace] = lengths.map(|len| vec![0.0; len]);
         let mut memory = Memory { parameters: &mut parameters, state: &mut state, gradients: &mut [], workspace: &mut workspace };
         message(|| {
-            train_step(context, &MOMENTUM.into(), &One::new(inputs, labels).batch(), &mut memory);
+            train_step(context, &MOMENTUM.into(), &Given::one(inputs, labels).batch(), &mut memory);
         })
     };
     let lengths = [parameters_len, parameters_len, workspace_len];
@@ -279,9 +289,9 @@ fn wrong_arguments_are_refused_with_both_numbers() {
     assert_eq!(run(&wrong_plan, [0, 0], (2, 4)), "outputs of 2 x 3 expected, found 2 x 4");
     assert_eq!(run(&context, [0, 0], (2, 3)), "a plan for Inference expected, found one for Training");
     let mut workspace = vec![0.0; inference.workspace_len()];
-    let one = One::new(rows(2), &[0]);
+    let given = Given::one(rows(2), &[0]);
     let found = message(|| {
-        evaluate(&wrong_plan, &one.batch(), &parameters, &mut workspace);
+        evaluate(&wrong_plan, &given.batch(), &parameters, &mut workspace);
     });
     assert_eq!(found, "targets of 2 rows expected, found 1");
 }

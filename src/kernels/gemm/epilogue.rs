@@ -14,6 +14,12 @@ pub trait Epilogue {
     /// # Panics
     /// If the epilogue's operands do not fit a product of `m` rows and `n` columns.
     fn check(&self, m: usize, n: usize);
+    /// Where chains may be put down, to be taken up again later: `[m, n]`, whose elements are written before the end of the product
+    /// anyway. Without such a place every chain runs from its start to its end at once, which is slower for a large depth.
+    #[inline(always)]
+    fn partial_sums(&mut self) -> Option<MatMut<'_>> {
+        None
+    }
     /// What the chains start from.
     fn begin<S: Simd, const V: usize>(&self, simd: S, row: usize, column: usize, width: usize) -> [S::F32; V];
     /// Takes the finished chains.
@@ -74,6 +80,10 @@ impl Epilogue for Stored<'_> {
         check_shape("C", (m, n), (self.c.rows(), self.c.columns()));
     }
     #[inline(always)]
+    fn partial_sums(&mut self) -> Option<MatMut<'_>> {
+        Some(self.c.reborrow())
+    }
+    #[inline(always)]
     fn begin<S: Simd, const V: usize>(&self, simd: S, _: usize, _: usize, _: usize) -> [S::F32; V] {
         [simd.zero(); V]
     }
@@ -93,6 +103,10 @@ impl Epilogue for Accumulated<'_> {
     #[track_caller]
     fn check(&self, m: usize, n: usize) {
         check_shape("C", (m, n), (self.c.rows(), self.c.columns()));
+    }
+    #[inline(always)]
+    fn partial_sums(&mut self) -> Option<MatMut<'_>> {
+        Some(self.c.reborrow())
     }
     #[inline(always)]
     fn begin<S: Simd, const V: usize>(&self, simd: S, row: usize, column: usize, width: usize) -> [S::F32; V] {
@@ -117,6 +131,10 @@ impl Epilogue for Biased<'_> {
     fn check(&self, m: usize, n: usize) {
         check_bias(n, self.bias);
         check_shape("C", (m, n), (self.c.rows(), self.c.columns()));
+    }
+    #[inline(always)]
+    fn partial_sums(&mut self) -> Option<MatMut<'_>> {
+        Some(self.c.reborrow())
     }
     #[inline(always)]
     fn begin<S: Simd, const V: usize>(&self, simd: S, _: usize, column: usize, width: usize) -> [S::F32; V] {
@@ -149,6 +167,10 @@ impl Epilogue for BiasedRelu<'_> {
         if !self.mask.is_empty() {
             check_len("mask", m * n.div_ceil(LANES), self.mask.len());
         }
+    }
+    #[inline(always)]
+    fn partial_sums(&mut self) -> Option<MatMut<'_>> {
+        Some(self.c.reborrow())
     }
     #[inline(always)]
     fn begin<S: Simd, const V: usize>(&self, simd: S, _: usize, column: usize, width: usize) -> [S::F32; V] {

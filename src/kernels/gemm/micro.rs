@@ -3,8 +3,9 @@
 
 use super::RowBlocks;
 use super::epilogue::Epilogue;
-use crate::kernels::matrix::MatRef;
+use crate::kernels::matrix::{MatMut, MatRef};
 use crate::simd::{Isa, LANES, Simd, SimdOp};
+use core::ops::Range;
 
 /// The operands of a product `[m, k] * [k, n]`, checked: [`Product::of_rows`] and [`Product::of_columns`] make sure that every
 /// element that a tile reads lies inside its slice.
@@ -20,9 +21,10 @@ pub(super) struct Product<'a> {
     depth: Depth,
 }
 
-/// The dimension `k` that a product sums over, in blocks.
+/// The dimension `k` that a product sums over: `len` rows of B from row `first` of a block on, `per_block` in each block.
 #[derive(Clone, Copy)]
 struct Depth {
+    first: usize,
     len: usize,
     per_block: usize,
     a_block_stride: usize,
@@ -44,7 +46,7 @@ impl<'a> Product<'a> {
             a_depth_stride: 1,
             b: b.data(),
             b_depth_stride: b.leading_dimension(),
-            depth: Depth { len: k, per_block: k.max(1), a_block_stride: 0, b_block_stride: 0 },
+            depth: Depth { first: 0, len: k, per_block: k.max(1), a_block_stride: 0, b_block_stride: 0 },
         }
     }
 
@@ -74,6 +76,7 @@ impl<'a> Product<'a> {
             b: b.data,
             b_depth_stride: b.leading_dimension,
             depth: Depth {
+                first: 0,
                 len: k,
                 per_block: a.rows_per_block.min(b.rows_per_block),
                 a_block_stride: a.block_stride,
@@ -89,7 +92,39 @@ impl<'a> Product<'a> {
     pub(super) fn n(&self) -> usize {
         self.n
     }
+
+    pub(super) fn depth(&self) -> usize {
+        self.depth.len
+    }
+
+    /// The part of the product that sums over `len` of the depth from `first` on.
+    #[track_caller]
+    pub(super) fn part(&self, first: usize, len: usize) -> Self {
+        let Depth { per_block, a_block_stride, b_block_stride, .. } = self.depth;
+        assert!(first.checked_add(len).is_some_and(|end| end <= self.depth.len));
+        let first = self.depth.first + first;
+        let block = first / per_block;
+        Self {
+            a: &self.a[block * a_block_stride..],
+            b: &self.b[block * b_block_stride..],
+            depth: Depth { first: first % per_block, len, ..self.depth },
+            ..*self
+        }
+    }
 }
+
+/// Whether a tile is limited by how fast B arrives from the cache of level 2. Then B is fetched into level 1, a few rows ahead.
+///
+/// Otherwise it is fetched into level 2, a panel ahead. A tile this low is mostly the only one of its panel: it reads every row of B once.
+const fn few_rows(rows: usize) -> bool {
+    rows <= 2
+}
+
+/// How many rows ahead B is fetched for few rows: from 8 to 32 a product of one row runs as fast as its B can be read at all.
+const ROWS_AHEAD: usize = 16;
+
+/// The number of columns of the widest tile.
+const MAX_WIDTH: usize = 4 * LANES;
 
 /// A run of equal tiles below each other: `tiles` tiles of some rows from `row` on, at the columns from `column` on.
 #[derive(Clone, Copy)]
@@ -97,6 +132,12 @@ pub(super) struct Panel {
     pub(super) row: usize,
     pub(super) tiles: usize,
     pub(super) column: usize,
+    /// The first column of the panel that is computed next, from the same rows of B.
+    pub(super) next_column: usize,
+    /// Whether the chains start here, or continue from the sums of the depth before.
+    pub(super) starts: bool,
+    /// Whether the chains end here, or leave their sums for the depth behind.
+    pub(super) ends: bool,
 }
 
 /// Computes a panel in tiles of `rows` rows and `vectors` vectors.
@@ -152,7 +193,7 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> SimdOp for Tiles<'_, 
         if ROWS > S::TILE_ROWS[VECTORS - 1] {
             unreachable!("no tile of {ROWS} rows and {VECTORS} vectors");
         }
-        let Panel { row, tiles, column } = self.panel;
+        let Panel { row, tiles, column, .. } = self.panel;
         let product = self.product;
         assert!(tiles * ROWS <= product.m - row && column + (VECTORS - 1) * LANES < product.n);
         // Wide tiles do most of the work, so what little a mask costs there is worth a version without.
@@ -169,19 +210,82 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, ROWS, VE
     /// All tiles of the panel, whose last vector is `WHOLE` or masked.
     #[inline(always)]
     fn run_tiles<S: Simd, const WHOLE: bool>(self, simd: S) {
-        let Panel { row, tiles, column } = self.panel;
+        let Panel { row, tiles, column, next_column, starts, ends } = self.panel;
         let width = if WHOLE { VECTORS * LANES } else { (self.product.n - column).min(VECTORS * LANES) };
-        for row in (0..tiles).map(|tile| row + tile * ROWS) {
+        for tile in 0..tiles {
+            let row = row + tile * ROWS;
             let mut accumulators = [[simd.zero(); VECTORS]; ROWS];
-            for_each_row!(ROWS, i => accumulators[i] = self.epilogue.begin(simd, row + i, column, width));
+            if starts {
+                for_each_row!(ROWS, i => accumulators[i] = self.epilogue.begin(simd, row + i, column, width));
+            } else if let Some(c) = self.epilogue.partial_sums() {
+                let mut sums = [[0.0; MAX_WIDTH]; ROWS];
+                take_up(simd, c.as_ref(), row, column..column + width, &mut sums);
+                for_each_row!(ROWS, i => accumulators[i] = vectors(simd, &sums[i]));
+            }
+            let ahead = match tile {
+                _ if few_rows(ROWS) => ROWS_AHEAD * self.product.b_depth_stride,
+                // Each of the first two tiles fetches a half of the panel.
+                0 | 1 => next_column.wrapping_sub(column).wrapping_add(tile * VECTORS.div_ceil(2) * LANES),
+                _ => 0,
+            };
             // SAFETY: `run` has checked that all rows and columns of the panel exist.
-            unsafe { multiply::<S, ROWS, VECTORS, WHOLE>(simd, self.product, row, column, &mut accumulators) };
-            for_each_row!(ROWS, i => self.epilogue.finish(simd, row + i, column, width, accumulators[i]));
+            unsafe { multiply::<S, ROWS, VECTORS, WHOLE>(simd, self.product, row, column, ahead, &mut accumulators) };
+            if ends {
+                for_each_row!(ROWS, i => self.epilogue.finish(simd, row + i, column, width, accumulators[i]));
+            } else if let Some(c) = self.epilogue.partial_sums() {
+                let mut sums = [[0.0; MAX_WIDTH]; ROWS];
+                for_each_row!(ROWS, i => sums[i] = elements(simd, accumulators[i]));
+                put_down(c, row, column..column + width, &sums);
+            }
         }
     }
 }
 
-/// Continues the chains of one tile over the whole depth.
+/// Reads unfinished chains from C, and asks for those of the tile below. So seldom, by way of memory: each tile then needs no code for
+/// that of its own.
+#[inline(never)]
+fn take_up<S: Simd>(simd: S, c: MatRef<'_>, first_row: usize, columns: Range<usize>, sums: &mut [[f32; MAX_WIDTH]]) {
+    let rows = sums.len();
+    for (i, sums) in sums.iter_mut().enumerate() {
+        sums[..columns.len()].copy_from_slice(&c.row(first_row + i)[columns.clone()]);
+        if first_row + i + rows < c.rows() {
+            for vector in c.row(first_row + i + rows)[columns.clone()].chunks(LANES) {
+                simd.prefetch::<2>(vector.as_ptr());
+            }
+        }
+    }
+}
+
+/// Writes unfinished chains to C.
+#[inline(never)]
+fn put_down(mut c: MatMut<'_>, first_row: usize, columns: Range<usize>, sums: &[[f32; MAX_WIDTH]]) {
+    for (i, sums) in sums.iter().enumerate() {
+        c.row_mut(first_row + i)[columns.clone()].copy_from_slice(&sums[..columns.len()]);
+    }
+}
+
+/// The vectors of a row of a tile.
+#[inline(always)]
+fn vectors<S: Simd, const VECTORS: usize>(simd: S, row: &[f32; MAX_WIDTH]) -> [S::F32; VECTORS] {
+    let mut vectors = [simd.zero(); VECTORS];
+    for (vector, source) in vectors.iter_mut().zip(row.as_chunks::<LANES>().0) {
+        *vector = simd.load(source);
+    }
+    vectors
+}
+
+/// The elements of a row of a tile, and zeros.
+#[inline(always)]
+fn elements<S: Simd, const VECTORS: usize>(simd: S, vectors: [S::F32; VECTORS]) -> [f32; MAX_WIDTH] {
+    let mut row = [0.0; MAX_WIDTH];
+    for (target, vector) in row.as_chunks_mut::<LANES>().0.iter_mut().zip(vectors) {
+        simd.store(vector, target);
+    }
+    row
+}
+
+/// Continues the chains of one tile over the depth of a product, and fetches what lies `ahead` elements behind each row of B that it
+/// reads into a cache.
 ///
 /// # Safety
 /// Rows `row..row + ROWS` of A must exist, and of B all columns of the vectors from `column` on, but those of the last vector that
@@ -192,43 +296,105 @@ unsafe fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize, const WHOLE
     product: &Product<'_>,
     row: usize,
     column: usize,
+    ahead: usize,
     accumulators: &mut [[S::F32; VECTORS]; ROWS],
 ) {
     let Product { a_row_stride, a_depth_stride, b_depth_stride, depth, .. } = *product;
     let last_mask = simd.mask_first((product.n - column).saturating_sub((VECTORS - 1) * LANES));
     let mut tile = *accumulators;
-    let mut a_block = product.a.as_ptr().wrapping_add(row * a_row_stride);
-    let mut b_block = product.b.as_ptr().wrapping_add(column);
-    let mut remaining = depth.len;
+    let (mut a_block, mut b_block) = (row * a_row_stride, column);
+    let (mut first, mut remaining) = (depth.first, depth.len);
     while remaining > 0 {
-        let len = remaining.min(depth.per_block);
-        let (mut a, mut b) = (a_block, b_block);
+        let len = remaining.min(depth.per_block - first);
+        let (a, b) = (a_block + first * a_depth_stride, b_block + first * b_depth_stride);
+        let mut steps = Steps {
+            a: product.a.as_ptr().wrapping_add(a),
+            a_row_stride,
+            a_depth_stride,
+            b: product.b.as_ptr().wrapping_add(b),
+            b_depth_stride,
+            ahead,
+        };
+        // The last vector of a row may be read whole as long as it ends before the slice does: what it holds beyond column `n` goes
+        // into lanes that are never stored. Only the last rows, mostly one, need a mask.
+        let masked = if WHOLE {
+            0
+        } else if S::MASKED_LOADS_ARE_FREE {
+            len
+        } else {
+            let ends_inside = |p: usize| b + p * b_depth_stride + VECTORS * LANES <= product.b.len();
+            (0..len).rev().take_while(|&p| !ends_inside(p)).count()
+        };
+        // SAFETY: rows `first..first + len` of the block are rows of A and B, whose elements lie inside their slices, as the
+        // constructors of `Product` have checked, and so do whole vectors of all rows of B but the masked ones.
+        unsafe {
+            if WHOLE || !S::MASKED_LOADS_ARE_FREE {
+                steps.run::<S, ROWS, VECTORS>(simd, len - masked, None, &mut tile);
+            }
+            if !WHOLE {
+                steps.run::<S, ROWS, VECTORS>(simd, masked, Some(last_mask), &mut tile);
+            }
+        }
+        (first, remaining) = (0, remaining - len);
+        a_block += depth.a_block_stride;
+        b_block += depth.b_block_stride;
+    }
+    *accumulators = tile;
+}
+
+/// Where the next step of a tile's chains reads.
+struct Steps {
+    a: *const f32,
+    a_row_stride: usize,
+    a_depth_stride: usize,
+    b: *const f32,
+    b_depth_stride: usize,
+    ahead: usize,
+}
+
+impl Steps {
+    /// Continues the chains by `len` steps.
+    ///
+    /// # Safety
+    /// In each step, `ROWS` elements of A and `VECTORS` vectors of B, the last one as far as the mask is set, must be readable.
+    #[inline(always)]
+    unsafe fn run<S: Simd, const ROWS: usize, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        len: usize,
+        last_mask: Option<S::Mask>,
+        tile: &mut [[S::F32; VECTORS]; ROWS],
+    ) {
         for _ in 0..len {
             let mut b_row = [simd.zero(); VECTORS];
             for (j, vector) in b_row.iter_mut().enumerate() {
-                // SAFETY: this is row p of B for a p below the depth, so its `n` columns lie inside the slice, and a vector that
-                // reaches beyond them is masked there.
+                let source = self.b.wrapping_add(j * LANES);
+                // SAFETY: the caller promises that these elements of B are readable.
                 *vector = unsafe {
-                    if WHOLE || j + 1 < VECTORS {
-                        simd.load_pointer(b.wrapping_add(j * LANES))
-                    } else {
-                        simd.load_pointer_masked(b.wrapping_add(j * LANES), last_mask)
+                    match last_mask {
+                        Some(mask) if j + 1 == VECTORS => simd.load_pointer_masked(source, mask),
+                        _ => simd.load_pointer(source),
                     }
                 };
             }
             for (i, line) in tile.iter_mut().enumerate() {
-                // SAFETY: element (row + i, p) of A lies inside its slice, as the constructors of `Product` have checked.
-                let element = simd.splat(unsafe { *a.wrapping_add(i * a_row_stride) });
+                // SAFETY: the caller promises that these elements of A are readable.
+                let element = simd.splat(unsafe { *self.a.wrapping_add(i * self.a_row_stride) });
                 for (accumulator, vector) in line.iter_mut().zip(b_row) {
                     *accumulator = simd.mul_add(element, vector, *accumulator);
                 }
             }
-            a = a.wrapping_add(a_depth_stride);
-            b = b.wrapping_add(b_depth_stride);
+            let fetched = self.b.wrapping_add(self.ahead);
+            for j in 0..if few_rows(ROWS) { VECTORS } else { VECTORS.div_ceil(2) } {
+                let line = fetched.wrapping_add(j * LANES);
+                if few_rows(ROWS) {
+                    simd.prefetch::<1>(line);
+                } else {
+                    simd.prefetch::<2>(line);
+                }
+            }
+            self.a = self.a.wrapping_add(self.a_depth_stride);
+            self.b = self.b.wrapping_add(self.b_depth_stride);
         }
-        remaining -= len;
-        a_block = a_block.wrapping_add(depth.a_block_stride);
-        b_block = b_block.wrapping_add(depth.b_block_stride);
     }
-    *accumulators = tile;
 }

@@ -123,19 +123,47 @@ pub fn gemm_transposed(isa: Isa, a: RowBlocks<'_>, (first, m): (usize, usize), b
     run(isa, &Product::of_columns(a, first, m, b), epilogue);
 }
 
+/// The longest depth at once: a panel of B this deep, and the next one, stay in a cache of level 2 while all tiles of a panel read them
+/// (four vectors of 1024 rows are 256 KiB).
+const DEPTH: usize = 1024;
+
+/// The number of elements of A at once: they stay there, too, while all panels of B come by (256 KiB).
+const ELEMENTS_OF_A: usize = 64 * 1024;
+
 #[track_caller]
 fn run(isa: Isa, product: &Product<'_>, epilogue: &mut impl Epilogue) {
-    let (m, n) = (product.m(), product.n());
+    let (m, n, k) = (product.m(), product.n(), product.depth());
     epilogue.check(m, n);
+    if m == 0 || n == 0 {
+        return;
+    }
     let tile_rows = isa.tile_rows();
-    for (first_vector, vectors) in Cover::new(n.div_ceil(LANES), widest_panel(tile_rows, m)).parts() {
-        let column = first_vector * LANES;
-        let tiles = Cover::new(m, tile_rows[vectors - 1]);
-        let larger = Panel { row: 0, tiles: tiles.larger, column };
-        let smaller = Panel { row: tiles.larger * (tiles.size + 1), tiles: tiles.smaller, column };
-        for (rows, panel) in [(tiles.size + 1, larger), (tiles.size, smaller)] {
-            if panel.tiles > 0 {
-                run_panel(isa, (rows, vectors), product, panel, epilogue);
+    let panels = Cover::new(n.div_ceil(LANES), widest_panel(tile_rows, m));
+    let depths = match epilogue.partial_sums() {
+        Some(_) if k > 0 => Cover::new(k, DEPTH),
+        // All at once, and even no depth at all has a start and an end.
+        _ => Cover { size: k, larger: 0, smaller: 1 },
+    };
+    for (first, len) in depths.parts() {
+        let part = product.part(first, len);
+        for (first_row, rows) in Cover::new(m, (ELEMENTS_OF_A / len.max(1)).max(1)).parts() {
+            for (first_vector, vectors) in panels.parts() {
+                let end = (first_vector + vectors) * LANES;
+                let tiles = Cover::new(rows, tile_rows[vectors - 1]);
+                let panel = Panel {
+                    row: first_row,
+                    tiles: tiles.larger,
+                    column: first_vector * LANES,
+                    next_column: if end < n { end } else { 0 },
+                    starts: first == 0,
+                    ends: first + len == k,
+                };
+                let below = Panel { row: first_row + tiles.larger * (tiles.size + 1), tiles: tiles.smaller, ..panel };
+                for (rows, panel) in [(tiles.size + 1, panel), (tiles.size, below)] {
+                    if panel.tiles > 0 {
+                        run_panel(isa, (rows, vectors), &part, panel, epilogue);
+                    }
+                }
             }
         }
     }

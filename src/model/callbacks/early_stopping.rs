@@ -1,6 +1,10 @@
 //! [`EarlyStopping`]: stop when the validation loss no longer falls, and go back to the best weights.
 
+#[cfg(feature = "io")]
+use super::monitor::{put_number, take_number};
 use super::{BestMonitor, CallbackError, Direction, Monitored};
+#[cfg(feature = "io")]
+use crate::io::{CheckpointError, SectionReader, SectionWriter};
 
 /// Stops the training when a metric has stopped improving.
 ///
@@ -154,6 +158,25 @@ impl EarlyStopping {
     /// Whether the kept weights are to be put back at the end of the training, whoever ended it.
     pub fn restores(&self) -> bool {
         self.has_snapshot
+    }
+
+    /// Writes what it remembers, but for the weights.
+    #[cfg(feature = "io")]
+    pub(super) fn save(&self, writer: &mut SectionWriter) {
+        self.best.save(writer);
+        writer.put_u64(self.wait as u64).put_u64(u64::from(self.has_snapshot));
+        put_number(writer, self.best_epoch);
+        put_number(writer, self.stopped_epoch);
+    }
+
+    #[cfg(feature = "io")]
+    pub(super) fn load(&mut self, reader: &mut SectionReader<'_>) -> Result<(), CheckpointError> {
+        self.best.load(reader)?;
+        self.wait = reader.u64()? as usize;
+        self.has_snapshot = reader.u64()? != 0;
+        self.best_epoch = take_number(reader)?;
+        self.stopped_epoch = take_number(reader)?;
+        Ok(())
     }
 
     /// What is monitored.

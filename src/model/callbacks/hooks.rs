@@ -1,8 +1,14 @@
 //! What `fit` does with the decisions of the callbacks.
 
 use super::{CsvLogger, EarlyStopping, LearningRateScheduler, ReduceLrOnPlateau, TerminateOnNan};
+#[cfg(feature = "io")]
+use super::{Logs, ModelCheckpoint, SaveFrequency};
+#[cfg(feature = "io")]
+use crate::io::{CheckpointError, SectionReader, SectionWriter};
 use crate::model::{BatchLogs, Callback, Epoch, ModelError, Run, Session};
 use std::io::Write;
+#[cfg(feature = "io")]
+use std::path::Path;
 
 impl Callback for EarlyStopping {
     fn on_train_begin(&mut self, _: Run, _: &mut Session<'_>) -> Result<(), ModelError> {
@@ -26,6 +32,19 @@ impl Callback for EarlyStopping {
     fn on_train_end(&mut self, session: &mut Session<'_>) -> Result<(), ModelError> {
         if self.restores() { session.restore(&self.best_weights) } else { Ok(()) }
     }
+
+    #[cfg(feature = "io")]
+    fn save_state(&self, writer: &mut SectionWriter) {
+        self.save(writer);
+        writer.put_f32s(&self.best_weights);
+    }
+
+    #[cfg(feature = "io")]
+    fn load_state(&mut self, reader: &mut SectionReader<'_>) -> Result<(), CheckpointError> {
+        self.load(reader)?;
+        self.best_weights = reader.f32s()?;
+        Ok(())
+    }
 }
 
 impl Callback for ReduceLrOnPlateau {
@@ -40,6 +59,16 @@ impl Callback for ReduceLrOnPlateau {
             Some(learning_rate) => session.set_learning_rate(learning_rate),
             None => Ok(()),
         }
+    }
+
+    #[cfg(feature = "io")]
+    fn save_state(&self, writer: &mut SectionWriter) {
+        self.save(writer);
+    }
+
+    #[cfg(feature = "io")]
+    fn load_state(&mut self, reader: &mut SectionReader<'_>) -> Result<(), CheckpointError> {
+        self.load(reader)
     }
 }
 
@@ -68,4 +97,43 @@ impl<W: Write> Callback for CsvLogger<W> {
     fn on_epoch_end(&mut self, epoch: usize, logs: &mut Epoch, _: &mut Session<'_>) -> Result<(), ModelError> {
         self.epoch_end(epoch, &logs.logs).map_err(ModelError::Log)
     }
+}
+
+#[cfg(feature = "io")]
+impl Callback for ModelCheckpoint {
+    fn on_epoch_begin(&mut self, epoch: usize, _: &mut Session<'_>) -> Result<(), ModelError> {
+        self.current_epoch = epoch;
+        Ok(())
+    }
+
+    fn on_batch_end(&mut self, logs: &BatchLogs, session: &mut Session<'_>) -> Result<(), ModelError> {
+        if let SaveFrequency::Epoch = self.frequency() {
+            return Ok(());
+        }
+        let named = Logs::from_iter([("loss", logs.so_far.loss), ("accuracy", logs.so_far.accuracy)]);
+        match self.batch_end(self.current_epoch, logs.batch, &named)? {
+            Some(path) => save(session, &path),
+            None => Ok(()),
+        }
+    }
+
+    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Epoch, session: &mut Session<'_>) -> Result<(), ModelError> {
+        match self.epoch_end(epoch, &logs.logs)? {
+            Some(path) => save(session, &path),
+            None => Ok(()),
+        }
+    }
+
+    fn save_state(&self, writer: &mut SectionWriter) {
+        self.save(writer);
+    }
+
+    fn load_state(&mut self, reader: &mut SectionReader<'_>) -> Result<(), CheckpointError> {
+        self.load(reader)
+    }
+}
+
+#[cfg(feature = "io")]
+fn save(session: &Session<'_>, path: &str) -> Result<(), ModelError> {
+    session.checkpoint().save(Path::new(path)).map_err(|error| ModelError::Backup(Box::new(error.into())))
 }

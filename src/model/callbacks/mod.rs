@@ -8,6 +8,7 @@
 //! | [`ModelCheckpoint`] | after a batch, after an epoch | whether to save, and under which name |
 //! | [`TerminateOnNan`] | after a batch | whether to stop |
 //! | [`CsvLogger`] | after an epoch | writes a line |
+//! | [`GradientStatistics`] | after an epoch | nothing; it measures each layer's signals and gradients |
 //!
 //! None of their decisions knows a model or a training loop: a loop of your own asks them as well as `fit` does, to which each of them is a
 //! [`Callback`](super::Callback).
@@ -31,6 +32,7 @@
 mod csv_logger;
 mod early_stopping;
 mod error;
+mod gradient_statistics;
 mod hooks;
 mod learning_rate_scheduler;
 mod logs;
@@ -43,6 +45,7 @@ mod terminate_on_nan;
 pub use csv_logger::CsvLogger;
 pub use early_stopping::{EarlyStopping, EarlyStoppingDecision};
 pub use error::CallbackError;
+pub use gradient_statistics::{GradientStatistics, LayerStatistics};
 pub use learning_rate_scheduler::LearningRateScheduler;
 pub use logs::Logs;
 pub use model_checkpoint::{ModelCheckpoint, SaveFrequency};

@@ -1,6 +1,10 @@
 //! [`ModelCheckpoint`]: when to save the model, and under which name.
 
+#[cfg(feature = "io")]
+use super::monitor::{put_number, take_number};
 use super::{BestMonitor, CallbackError, Direction, Logs, Monitored, PathPattern};
+#[cfg(feature = "io")]
+use crate::io::{CheckpointError, SectionReader, SectionWriter};
 use core::num::NonZeroUsize;
 
 /// Decides when to save the model.
@@ -22,6 +26,8 @@ pub struct ModelCheckpoint {
     best: BestMonitor,
     batches_since_save: usize,
     last_batch: Option<usize>,
+    /// The epoch that `fit` is in.
+    pub(super) current_epoch: usize,
 }
 
 /// How often the model may be saved.
@@ -48,6 +54,7 @@ impl ModelCheckpoint {
             frequency: SaveFrequency::Epoch,
             batches_since_save: 0,
             last_batch: None,
+            current_epoch: 0,
         })
     }
 
@@ -118,6 +125,26 @@ impl ModelCheckpoint {
         let path = self.path.fill_in(epoch, batch, logs)?;
         let save = !self.save_best_only || self.best.update(self.monitored.value(logs)?);
         Ok(save.then_some(path))
+    }
+
+    /// How often it saves.
+    pub fn frequency(&self) -> SaveFrequency {
+        self.frequency
+    }
+
+    #[cfg(feature = "io")]
+    pub(super) fn save(&self, writer: &mut SectionWriter) {
+        self.best.save(writer);
+        writer.put_u64(self.batches_since_save as u64);
+        put_number(writer, self.last_batch);
+    }
+
+    #[cfg(feature = "io")]
+    pub(super) fn load(&mut self, reader: &mut SectionReader<'_>) -> Result<(), CheckpointError> {
+        self.best.load(reader)?;
+        self.batches_since_save = reader.u64()? as usize;
+        self.last_batch = take_number(reader)?;
+        Ok(())
     }
 
     /// What is monitored.

@@ -1,6 +1,8 @@
 //! Which number is watched, which way is better, and is this one the best so far? Shared by the callbacks that monitor a metric.
 
 use super::{CallbackError, Logs};
+#[cfg(feature = "io")]
+use crate::io::{CheckpointError, SectionReader, SectionWriter};
 
 /// Which way a metric gets better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +142,32 @@ impl BestMonitor {
     /// The best value so far.
     pub fn best(&self) -> Option<f64> {
         self.best
+    }
+}
+
+/// What is written of a value that may not be there.
+#[cfg(feature = "io")]
+pub(super) fn put_number(writer: &mut SectionWriter, number: Option<usize>) {
+    writer.put_u64(u64::from(number.is_some())).put_u64(number.unwrap_or(0) as u64);
+}
+
+#[cfg(feature = "io")]
+pub(super) fn take_number(reader: &mut SectionReader<'_>) -> Result<Option<usize>, CheckpointError> {
+    let (there, number) = (reader.u64()? != 0, reader.u64()? as usize);
+    Ok(there.then_some(number))
+}
+
+#[cfg(feature = "io")]
+impl BestMonitor {
+    /// Writes the best value.
+    pub(super) fn save(&self, writer: &mut SectionWriter) {
+        writer.put_u64(u64::from(self.best.is_some())).put_f64(self.best.unwrap_or(0.0));
+    }
+
+    pub(super) fn load(&mut self, reader: &mut SectionReader<'_>) -> Result<(), CheckpointError> {
+        let (there, best) = (reader.u64()? != 0, reader.f64()?);
+        self.best = there.then_some(best);
+        Ok(())
     }
 }
 

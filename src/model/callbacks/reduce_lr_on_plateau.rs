@@ -1,6 +1,8 @@
 //! [`ReduceLrOnPlateau`]: performance scheduling, a smaller learning rate when the validation loss no longer falls.
 
 use super::{BestMonitor, CallbackError, Direction, Monitored};
+#[cfg(feature = "io")]
+use crate::io::{CheckpointError, SectionReader, SectionWriter};
 
 /// Multiplies the learning rate by a factor when a metric has stopped improving.
 ///
@@ -138,6 +140,20 @@ impl ReduceLrOnPlateau {
         self.wait = 0;
         let reduced = (f64::from(learning_rate) * self.factor) as f32;
         Some(reduced.max(self.min_learning_rate))
+    }
+
+    #[cfg(feature = "io")]
+    pub(super) fn save(&self, writer: &mut SectionWriter) {
+        self.best.save(writer);
+        writer.put_u64(self.wait as u64).put_u64(self.cooldown_left as u64);
+    }
+
+    #[cfg(feature = "io")]
+    pub(super) fn load(&mut self, reader: &mut SectionReader<'_>) -> Result<(), CheckpointError> {
+        self.best.load(reader)?;
+        self.wait = reader.u64()? as usize;
+        self.cooldown_left = reader.u64()? as usize;
+        Ok(())
     }
 
     /// What is monitored.

@@ -84,11 +84,10 @@ impl<'a> Search<'a> {
         } else if lines.last().is_some_and(|&byte| byte != b'\n') {
             file.write_all(b"\n")?;
         }
-        self.observe(move |trial| {
+        Ok(self.on_trial(move |trial| {
             file.write_all(trial.to_line()?.as_bytes())?;
             Ok(file.sync_data()?)
-        });
-        Ok(self)
+        }))
     }
 }
 
@@ -144,9 +143,14 @@ mod tests {
         Ok(candidate.real("rate")? / 3.0 + split.fold as f64)
     }
 
+    fn append(lines: &mut String, trial: &Trial) -> Result<(), SearchError> {
+        lines.push_str(&trial.to_line()?);
+        Ok(())
+    }
+
     fn lines_of(search: Search<'_>) -> String {
         let mut lines = String::new();
-        search.on_trial(|trial| Ok(lines.push_str(&trial.to_line()?))).run(objective).unwrap();
+        search.on_trial(|trial| append(&mut lines, trial)).run(objective).unwrap();
         lines
     }
 
@@ -159,7 +163,7 @@ mod tests {
     #[test]
     fn trials_survive_as_lines() {
         let mut lines = String::new();
-        let results = search().on_trial(|trial| Ok(lines.push_str(&trial.to_line()?))).run(objective).unwrap();
+        let results = search().on_trial(|trial| append(&mut lines, trial)).run(objective).unwrap();
         assert_eq!(lines.lines().count(), 8);
         assert_eq!(without_run(&lines), results, "bit for bit, seconds included");
         let mut reversed: Vec<&str> = lines.split_inclusive('\n').collect();

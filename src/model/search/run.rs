@@ -169,10 +169,6 @@ impl<'a> Search<'a> {
         }
     }
 
-    pub(super) fn observe(&mut self, observer: impl FnMut(&Trial) -> Result<(), SearchError> + Send + 'a) {
-        self.observers.push(Box::new(observer));
-    }
-
     /// Runs what is not finished, and ranks everything. The objective trains the candidate on some rows and scores it on others; it should depend on nothing
     /// else but the number of the fold.
     ///

@@ -26,8 +26,7 @@ extern "C" fn _start() -> ! {
     let optimizer = Optimizer::Momentum(Momentum { learning_rate: 0.1, momentum: 0.9, kind: MomentumKind::Classic });
     let inputs = [Inputs::Rows(MatRef::new(&rows, 4, 6, 6))];
     let batch = Batch { inputs: &inputs, targets: &[Targets::Labels(&labels)], weights: None };
-    let mut memory =
-        Memory { parameters: &mut parameters.0, state: &mut state.0, gradients: &mut [], workspace: &mut workspace.0 };
+    let mut memory = Memory { parameters: &mut parameters.0, state: &mut state.0, gradients: &mut [], workspace: &mut workspace.0 };
     black_box(train_step(&context, &optimizer.into(), &batch, &mut memory));
 
     let mut probabilities = [0.0; 3];

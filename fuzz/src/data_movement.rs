@@ -1,0 +1,61 @@
+//! Gathered rows and transposed matrices: nothing but copies, so every bit counts, even of a NaN.
+
+use super::operands::Operands;
+use super::support::isas::isas;
+use arbitrary::Result;
+use selvedge::kernels::gather::{Scaling, gather, gather_bytes};
+use selvedge::kernels::transpose::{transpose, transpose_added, transpose_masked};
+use selvedge::reference;
+use selvedge::simd::LANES;
+
+/// Compares one case; bytes that are no case are passed over.
+pub fn run(bytes: &[u8]) {
+    let _ = Operands::new(bytes).and_then(|mut operands| match operands.flag()? {
+        true => gathered(&mut operands),
+        false => transposed(&mut operands),
+    });
+}
+
+fn gathered(operands: &mut Operands<'_>) -> Result<()> {
+    let (rows, m, n) = (operands.up_to(9)? + 1, operands.up_to(9)?, operands.length(70)?);
+    let x = operands.matrix((rows, n))?;
+    let y = operands.target((m, n))?;
+    let order: Vec<u32> = (0..m).map(|_| Ok(operands.up_to(rows - 1)? as u32)).collect::<Result<_>>()?;
+    let order = operands.placed(&order);
+    let bytes: Vec<u8> = operands.words(rows * n)?.into_iter().map(|word| word as u8).collect();
+    let bytes = operands.placed(&bytes);
+    let scaling = Scaling { scale: operands.number()?, shift: operands.number()? };
+    for isa in isas() {
+        let (mut found, mut expected) = (operands.make(&y), y.twin());
+        gather_bytes(isa, &bytes, &order, scaling, found.as_mut());
+        reference::gather::gather_bytes(isa, &bytes, &order, scaling, expected.as_mut());
+        found.assert_same(&expected, &format_args!("{isa}, {m} x {n} of {rows}, {scaling:?}"));
+    }
+    let (x, mut found, mut expected) = (operands.make(&x), operands.make(&y), y.twin());
+    gather(x.as_ref(), &order, found.as_mut());
+    reference::gather::gather(x.as_ref(), &order, expected.as_mut());
+    found.assert_moved(&expected, &format_args!("{m} x {n} of {rows}"));
+    Ok(())
+}
+
+fn transposed(operands: &mut Operands<'_>) -> Result<()> {
+    let (m, n) = (operands.length(70)?, operands.length(70)?);
+    let x = operands.matrix((m, n))?;
+    let y = operands.target((n, m))?;
+    let mask = operands.words(n * m.div_ceil(LANES))?;
+    let (x, mask) = (operands.make(&x), operands.placed(&mask));
+    for isa in isas() {
+        let case = format_args!("{isa}, {m} x {n}");
+        let (mut found, mut expected) = (operands.make(&y), y.twin());
+        transpose(isa, x.as_ref(), found.as_mut());
+        reference::transpose::transpose(x.as_ref(), expected.as_mut());
+        found.assert_moved(&expected, &case);
+        transpose_masked(isa, x.as_ref(), &mask, found.as_mut());
+        reference::transpose::transpose_masked(x.as_ref(), &mask, expected.as_mut());
+        found.assert_moved(&expected, &format_args!("{case}, masked"));
+        transpose_added(isa, x.as_ref(), found.as_mut());
+        reference::transpose::transpose_added(x.as_ref(), expected.as_mut());
+        found.assert_same(&expected, &format_args!("{case}, added"));
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! A matrix product on all parts of an executor.
+
+use crate::kernels::gemm::{Stored, gemm};
+use crate::kernels::{MatMut, MatRef};
+use crate::parallel::{Executor, Shares};
+use crate::simd::Isa;
+
+/// `C = A B`, each part of the executor its rows of C.
+///
+/// Every element is computed by one part as [`gemm`] computes it, so the number of parts cannot change a bit.
+///
+/// # Shapes
+/// `a: [m, k]`, `b: [k, n]`, `c: [m, n]`.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn product(isa: Isa, executor: &dyn Executor, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<'_>) {
+    let (m, n, k) = (a.rows(), b.columns(), a.columns());
+    assert!(k == b.rows(), "A is {m} x {k}: B of {k} rows expected, found {}", b.rows());
+    assert!((c.rows(), c.columns()) == (m, n), "C: {m} x {n} expected, found {} x {}", c.rows(), c.columns());
+    let rows_per_part = m.div_ceil(executor.parts());
+    let leading_dimension = c.leading_dimension();
+    let shares = Shares::new(c.into_data(), rows_per_part * leading_dimension);
+    executor.run(&|part| {
+        let share = shares.take(part);
+        let first = part * rows_per_part;
+        if first < m {
+            let rows = rows_per_part.min(m - first);
+            let start = (first * a.leading_dimension()).min(a.data().len());
+            let a = MatRef::new(&a.data()[start..], rows, k, a.leading_dimension());
+            gemm(isa, a, b, &mut Stored { c: MatMut::new(share, rows, n, leading_dimension) });
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel::Serial;
+    use std::vec::Vec;
+
+    #[test]
+    fn parts_compute_what_one_computes() {
+        let number = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 1009.0 - 0.5;
+        for (m, n, k) in [(0, 3, 2), (1, 17, 5), (5, 0, 3), (7, 20, 0), (13, 33, 40), (64, 5, 9)] {
+            let (a, b): (Vec<f32>, Vec<f32>) = ((0..m * (k + 2)).map(number).collect(), (0..k * (n + 1)).map(number).collect());
+            let (a, b) = (MatRef::new(&a, m, k, k + 2), MatRef::new(&b, k, n, n + 1));
+            for isa in Isa::available() {
+                let computed = |parts: usize| {
+                    let mut c = std::vec![7.0; m * (n + 3)];
+                    product(isa, &Serial::new(parts), a, b, MatMut::new(&mut c, m, n, n + 3));
+                    c.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+                };
+                let expected = computed(1);
+                for parts in [2, 3, 8, 64] {
+                    assert!(computed(parts) == expected, "{isa}, {m} x {n} x {k} in {parts} parts");
+                }
+                for i in 0..m {
+                    for j in 0..n {
+                        let exact: f64 = (0..k).map(|p| f64::from(a.row(i)[p]) * f64::from(b.row(p)[j])).sum();
+                        let found = f32::from_bits(expected[i * (n + 3) + j]);
+                        assert!(
+                            (f64::from(found) - exact).abs() < 1e-5,
+                            "{isa}, {m} x {n} x {k}: ({i}, {j}) is {found}, not {exact}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
