@@ -56,7 +56,7 @@ impl std::fmt::Debug for Session<'_> {
     }
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
     /// One step on a minibatch of at most the rows that the session was begun for. Returns what the minibatch gave before the step.
     ///
     /// # Panics
@@ -92,7 +92,7 @@ impl Session<'_> {
     /// # Panics
     /// As [`Session::step`].
     #[track_caller]
-    pub fn gradients(&mut self, batch: &Batch<'_>) -> impl Iterator<Item = (&str, MatRef<'_>)> {
+    pub fn gradients<'s>(&'s mut self, batch: &Batch<'_>) -> impl Iterator<Item = (&'s str, MatRef<'s>)> + use<'s, 'a> {
         let Trainable { progress, parameters, state, .. } = &mut *self.trainable;
         self.gradients.resize(self.plan.parameters_len(), 0.0);
         let noise = Noise { seed: self.seed, step: progress.steps() as u32 };
