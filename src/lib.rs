@@ -29,4 +29,6 @@ pub mod pictures;
 pub mod plan;
 #[cfg(feature = "std")]
 pub mod reference;
+#[cfg(all(test, any(feature = "data", feature = "io")))]
+mod scratch;
 pub mod simd;

@@ -245,7 +245,8 @@ mod tests {
         time::Instant,
     };
 
-    use super::{super::scratch::Scratch, *};
+    use super::*;
+    use crate::scratch::Scratch;
 
     const HELLO: RemoteFile =
         RemoteFile { name: "hello.gz", md5: "5d41402abc4b2a76b9719d911017c592", bytes: 5, decompressed_bytes: 5 };

@@ -292,7 +292,8 @@ fn cache_folder(system: &str, variable: impl Fn(&str) -> Option<OsString>) -> Op
 mod tests {
     use std::fs;
 
-    use super::{super::scratch::Scratch, *};
+    use super::*;
+    use crate::scratch::Scratch;
 
     fn idx(dimensions: &[u32], elements: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0, 0, 8, dimensions.len() as u8];

@@ -19,8 +19,6 @@ pub mod fashion_mnist;
 pub mod friedman;
 pub mod idx;
 pub(crate) mod random;
-#[cfg(test)]
-mod scratch;
 mod split;
 pub mod synthetic;
 

@@ -167,8 +167,8 @@ fn temporary_prefix(path: &Path) -> io::Result<OsString> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::scratch::Scratch;
     use super::*;
+    use crate::scratch::Scratch;
     use std::cell::Cell;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 

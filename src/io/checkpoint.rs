@@ -454,8 +454,8 @@ impl<'a> SectionReader<'a> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::scratch::Scratch;
     use super::*;
+    use crate::scratch::Scratch;
     use std::fs;
 
     /// Every kind of value, and sections of every awkward kind.

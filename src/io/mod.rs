@@ -18,8 +18,6 @@ pub mod error;
 pub mod keras;
 mod little_endian;
 pub mod safetensors;
-#[cfg(test)]
-mod scratch;
 pub mod tensors;
 
 pub use architecture::Architecture;

@@ -352,10 +352,10 @@ impl<'de> Deserialize<'de> for Field {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::scratch::Scratch;
     use super::super::tensors::Target;
     use super::*;
     use crate::kernels::{MatMut, MatRef};
+    use crate::scratch::Scratch;
     use ::safetensors as oracle;
     use std::fs;
 

@@ -467,8 +467,11 @@ fn vanishing_gradients_are_made_visible() {
         assert_eq!((statistics.gradients.len(), statistics.activations.len()), (2, 2));
         assert_eq!(statistics.activations[0].len(), 16);
         assert_eq!(statistics.gradients[0][0].name, "dense/kernel");
-        let kernels: Vec<f64> =
-            statistics.gradients[1].iter().filter(|tensor| tensor.name.ends_with("/kernel")).map(|tensor| tensor.mean).collect();
+        let kernels: Vec<f64> = statistics.gradients[1]
+            .iter()
+            .filter(|tensor| tensor.name.ends_with("/kernel"))
+            .map(|tensor| tensor.root_mean_square)
+            .collect();
         kernels[0] / kernels[14]
     };
     let sigmoid = measured(Activation::Sigmoid, Initializer::GlorotNormal);

@@ -3,15 +3,24 @@
 use crate::exec::{Batch, Inputs, Targets};
 use crate::model::{Callback, Epoch, ModelError, Session};
 
-/// What it measures of one layer or tensor.
+/// How the outputs of a layer are spread.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerStatistics {
-    /// The name: of a layer for activations, `dense/kernel` for gradients.
+    /// The name of the layer.
     pub name: String,
-    /// Of activations the mean and the standard deviation, of a gradient its root mean square twice.
+    /// The mean.
     pub mean: f64,
-    /// See `mean`.
+    /// The standard deviation.
     pub deviation: f64,
+}
+
+/// How large the gradient by a tensor is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GradientSize {
+    /// The name of the tensor: `dense/kernel`.
+    pub name: String,
+    /// The root of the mean square of its elements.
+    pub root_mean_square: f64,
 }
 
 /// After each epoch, takes a minibatch through the network and back, and keeps mean and deviation of what each layer puts out, and the root
@@ -26,7 +35,7 @@ pub struct GradientStatistics<'a> {
     /// For each epoch, from the first layer to the last.
     pub activations: Vec<Vec<LayerStatistics>>,
     /// For each epoch, from the first tensor to the last.
-    pub gradients: Vec<Vec<LayerStatistics>>,
+    pub gradients: Vec<Vec<GradientSize>>,
 }
 
 impl<'a> GradientStatistics<'a> {
@@ -49,8 +58,7 @@ impl Callback for GradientStatistics<'_> {
         let gradients = session.gradients(&batch).map(|(name, gradient)| {
             let elements = (gradient.rows() * gradient.columns()).max(1) as f64;
             let squares: f64 = (0..gradient.rows()).flat_map(|i| gradient.row(i)).map(|&g| f64::from(g) * f64::from(g)).sum();
-            let root = (squares / elements).sqrt();
-            LayerStatistics { name: name.to_owned(), mean: root, deviation: root }
+            GradientSize { name: name.to_owned(), root_mean_square: (squares / elements).sqrt() }
         });
         self.gradients.push(gradients.collect());
         let activations = session.activations(rows);

@@ -45,7 +45,7 @@ mod terminate_on_nan;
 pub use csv_logger::CsvLogger;
 pub use early_stopping::{EarlyStopping, EarlyStoppingDecision};
 pub use error::CallbackError;
-pub use gradient_statistics::{GradientStatistics, LayerStatistics};
+pub use gradient_statistics::{GradientSize, GradientStatistics, LayerStatistics};
 pub use learning_rate_scheduler::LearningRateScheduler;
 pub use logs::Logs;
 pub use model_checkpoint::{ModelCheckpoint, SaveFrequency};

@@ -13,7 +13,7 @@ impl Scratch {
     pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = env::temp_dir().join(format!("selvedge-io-{}-{count}", process::id()));
+        let path = env::temp_dir().join(format!("selvedge-test-{}-{count}", process::id()));
         fs::create_dir_all(&path).expect("a temporary directory");
         Self(path)
     }
