@@ -73,8 +73,7 @@ fn predict_with(
         // Nobody to share with: a call on a small network is short, and this is most of it.
         let part = Part { isa: context.isa, plan, parameters, statistics: &[], noise, inputs, first_row: 0, rows };
         let block = &mut Block::carve(plan, workspace);
-        part.gather(block);
-        part.layers_forward(0..plan.layers().len(), block);
+        part.infer(block);
         for (output, result) in plan.outputs().iter().zip(outputs) {
             part.finish_output(output.layer, block, result.reborrow());
         }

@@ -48,10 +48,8 @@ impl<'a> Pass<'a> {
 
     /// All layers forward, without waiting anywhere, and then something else.
     pub(super) fn infer(&mut self, parameters: &[f32], next: impl Fn(&Part<'_>, &mut Block<'_>) + Sync) {
-        let layers = self.context.plan.layers().len();
         self.run(parameters, |part, block| {
-            part.gather(block);
-            part.layers_forward(0..layers, block);
+            part.infer(block);
             next(part, block);
         });
     }
@@ -146,6 +144,12 @@ impl<'a> Pass<'a> {
 }
 
 impl Part<'_> {
+    /// From the inputs through all layers.
+    pub(super) fn infer(&self, block: &mut Block<'_>) {
+        self.gather(block);
+        self.layers_forward(0..self.plan.layers().len(), block);
+    }
+
     /// Begins a run forward: behind normalization `from`, or at the inputs. Returns the first layer to compute.
     fn continue_forward(&self, from: Option<usize>, block: &mut Block<'_>) -> usize {
         match from {

@@ -2,7 +2,7 @@
 
 use super::error::ModelError;
 use crate::data::Dataset;
-use crate::exec::{Inputs, Targets};
+use crate::exec::{Batch, Inputs, Targets};
 use crate::kernels::MatRef;
 use crate::kernels::gather::Scaling;
 use crate::plan::{MAX_INPUTS, MAX_OUTPUTS, Network};
@@ -203,13 +203,8 @@ impl<'a> Examples<'a> {
         (inputs, self.inputs.len())
     }
 
-    /// The targets of the rows named by `order`; `labels` are the labels of each output in this order.
-    pub(super) fn truth<'b>(
-        &'b self,
-        order: &'b [u32],
-        labels: &'b OrderedLabels,
-        first: usize,
-    ) -> ([Targets<'b>; MAX_OUTPUTS], usize) {
+    /// The minibatch of the rows named by `order`, whose labels and weights are those of `labels` from `first` on.
+    pub(super) fn minibatch<'b>(&'b self, order: &'b [u32], labels: &'b OrderedLabels, first: usize) -> Minibatch<'b> {
         let mut targets = [Targets::Labels(&[]); MAX_OUTPUTS];
         for (target, (truth, labels)) in targets.iter_mut().zip(self.targets.iter().zip(&labels.labels)) {
             *target = match *truth {
@@ -217,7 +212,8 @@ impl<'a> Examples<'a> {
                 Truth::Rows(rows) => Targets::Gathered { rows, order },
             };
         }
-        (targets, self.targets.len())
+        let weights = labels.weights(first, order.len());
+        Minibatch { inputs: self.inputs(order), targets, targets_count: self.targets.len(), weights }
     }
 
     /// Refuses rows that do not fit a model.
@@ -306,6 +302,22 @@ fn check_finite(rows: MatRef<'_>) -> Result<(), ModelError> {
     Ok(())
 }
 
+/// A minibatch of examples that have been checked.
+pub(super) struct Minibatch<'a> {
+    inputs: ([Inputs<'a>; MAX_INPUTS], usize),
+    targets: [Targets<'a>; MAX_OUTPUTS],
+    targets_count: usize,
+    weights: Option<&'a [f32]>,
+}
+
+impl Minibatch<'_> {
+    /// As a step takes it.
+    pub(super) fn batch(&self) -> Batch<'_> {
+        let (inputs, count) = &self.inputs;
+        Batch { inputs: &inputs[..*count], targets: &self.targets[..self.targets_count], weights: self.weights }
+    }
+}
+
 /// Labels and weights of all rows in the order of an epoch, so that those of a minibatch lie behind each other.
 #[derive(Debug, Default)]
 pub(super) struct OrderedLabels {
@@ -336,7 +348,7 @@ impl OrderedLabels {
     }
 
     /// The weights of some rows; none if all count 1.
-    pub(super) fn weights(&self, first: usize, rows: usize) -> Option<&[f32]> {
+    fn weights(&self, first: usize, rows: usize) -> Option<&[f32]> {
         if self.weights.is_empty() { None } else { Some(&self.weights[first..first + rows]) }
     }
 }

@@ -5,7 +5,7 @@ use super::callbacks::Logs;
 use super::error::ModelError;
 use super::examples::{Examples, OrderedLabels};
 use super::history::{Epoch, History};
-use super::inference::{EvaluationRows, Total};
+use super::inference::{OrderedRows, Total};
 use super::model::Model;
 use super::schedules::LearningRateSchedule;
 use super::session::Session;
@@ -162,12 +162,12 @@ impl Model {
                 }
                 let labels = training.class_labels().unwrap_or_default();
                 let (used, held_out) = split.rows(rows, |row| labels.get(row).copied().unwrap_or(0))?;
-                (Some(used), Some((&training, EvaluationRows::new(&training, held_out))))
+                (Some(used), Some((&training, OrderedRows::new(&training, held_out))))
             }
             (None, None) => (None, None),
             (Some(validation), _) => {
                 validation.check(&self.network.network())?;
-                (None, Some((validation, EvaluationRows::all(validation))))
+                (None, Some((validation, OrderedRows::all(validation))))
             }
         };
         let weights = settings.weights(&training)?;
@@ -190,10 +190,7 @@ impl Model {
             }
             for range in batches.clone() {
                 let (first, order) = (range.start, &order[range]);
-                let (inputs, inputs_count) = training.inputs(order);
-                let (targets, targets_count) = training.truth(order, &labels, first);
-                let (inputs, targets) = (&inputs[..inputs_count], &targets[..targets_count]);
-                epoch.step(&Batch { inputs, targets, weights: labels.weights(first, order.len()) }, order.len())?;
+                epoch.step(&training.minibatch(order, &labels, first).batch(), order.len())?;
                 if epoch.session.is_stopped() {
                     break;
                 }
@@ -226,7 +223,7 @@ impl Model {
         if let Some(validation) = &settings.validation {
             validation.check(&self.network.network())?;
         }
-        let held_out = settings.validation.as_ref().map(|validation| (validation, EvaluationRows::all(validation)));
+        let held_out = settings.validation.as_ref().map(|validation| (validation, OrderedRows::all(validation)));
         let run = Run { epochs: settings.epochs, rows: 0, steps: 0 };
         let mut number = 0;
         self.train(run, settings.batch_size, settings, held_out, callbacks, |epoch| {
@@ -248,15 +245,8 @@ impl Model {
     pub fn train_on_batch<'a>(&mut self, examples: impl Into<Examples<'a>>) -> Result<super::Evaluation, ModelError> {
         let examples = examples.into();
         examples.check(&self.network.network())?;
-        let order: Vec<u32> = (0..examples.len() as u32).collect();
-        let mut labels = OrderedLabels::new(&examples, order.len(), examples.weights().is_some());
-        labels.arrange(&examples, examples.weights(), &order);
-        self.session(examples.len(), |session| {
-            let (inputs, inputs_count) = examples.inputs(&order);
-            let (targets, targets_count) = examples.truth(&order, &labels, 0);
-            let weights = labels.weights(0, order.len());
-            session.step(&Batch { inputs: &inputs[..inputs_count], targets: &targets[..targets_count], weights })
-        })
+        let rows = OrderedRows::all(&examples);
+        self.session(examples.len(), |session| session.step(&rows.minibatch(&examples).batch()))
     }
 
     /// Epochs of steps that `feed` takes, with validation, callbacks and history.
@@ -265,7 +255,7 @@ impl Model {
         run: Run,
         batch_size: usize,
         settings: &Fit<'_>,
-        held_out: Option<(&Examples<'_>, EvaluationRows)>,
+        held_out: Option<(&Examples<'_>, OrderedRows)>,
         callbacks: &mut [&mut dyn Callback],
         mut feed: impl FnMut(&mut EpochInProgress<'_, '_, '_>) -> Result<(), ModelError>,
     ) -> Result<History, ModelError> {
@@ -308,7 +298,7 @@ fn epoch(
     number: usize,
     session: &mut Session<'_>,
     settings: &Fit<'_>,
-    held_out: &Option<(&Examples<'_>, EvaluationRows)>,
+    held_out: &Option<(&Examples<'_>, OrderedRows)>,
     names: &[String],
     callbacks: &mut Callbacks<'_, '_>,
     feed: &mut dyn FnMut(&mut EpochInProgress<'_, '_, '_>) -> Result<(), ModelError>,
@@ -397,13 +387,7 @@ impl EpochInProgress<'_, '_, '_> {
         if rows > limit {
             return Err(ModelError::RowCount { expected: limit, found: rows });
         }
-        let order: Vec<u32> = (0..rows as u32).collect();
-        let mut labels = OrderedLabels::new(examples, rows, examples.weights().is_some());
-        labels.arrange(examples, examples.weights(), &order);
-        let (inputs, inputs_count) = examples.inputs(&order);
-        let (targets, targets_count) = examples.truth(&order, &labels, 0);
-        let (inputs, targets) = (&inputs[..inputs_count], &targets[..targets_count]);
-        self.step(&Batch { inputs, targets, weights: labels.weights(0, rows) }, rows)
+        self.step(&OrderedRows::all(examples).minibatch(examples).batch(), rows)
     }
 }
 

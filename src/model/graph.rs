@@ -5,7 +5,7 @@ use super::initializers::{Fans, Initializer};
 use super::layers::{Kind, Layer};
 use super::summary::{Row, Summary};
 use crate::error::PlanError;
-use crate::plan::{self, Activation, BatchNorm, LayerSpec, Loss, Network, Operation, Output, Region, Value, arrange};
+use crate::plan::{self, Activation, BatchNorm, LayerSpec, Loss, Network, Operation, Output, Region, Value, arrange, misplaced};
 
 /// What a layer is applied to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,19 @@ pub(super) struct NamedTensor {
 }
 
 impl NamedTensor {
+    /// The number of its elements, without padding.
+    pub(super) fn elements(&self) -> usize {
+        self.region.rows * self.region.columns
+    }
+
+    /// Replaces it in the buffer of parameters, or in one of the same layout, by values without padding.
+    pub(super) fn set(&self, buffer: &mut [f32], values: &[f32]) {
+        let mut matrix = self.region.of_mut(buffer);
+        for (i, row) in values.chunks(self.region.columns).enumerate() {
+            matrix.row_mut(i).copy_from_slice(row);
+        }
+    }
+
     /// Fills the tensor with what its initializer gives.
     pub(super) fn initialize(&self, parameters: &mut [f32], seed: u64) -> Result<(), ModelError> {
         let filled = self.initializer.fill(self.region.of_mut(parameters), self.fans, seed, self.stream);
@@ -174,11 +187,11 @@ impl Graph {
     pub(super) fn summary(&self) -> Result<Summary, ModelError> {
         let shapes = self.shapes()?;
         let losses: Vec<_> = self.outputs.iter().map(|_| OutputLoss { loss: Loss::MeanSquaredError, weight: 1.0 }).collect();
-        let tensors = self.lower_layers(&losses)?.0.tensors;
+        let tensors = self.lower_layers(&losses)?.tensors;
         let row = |((node, name), shape): ((&Node, String), Vec<usize>)| {
             let count = |trainable| {
                 let own = tensors.iter().filter(|tensor| tensor.layer == name && tensor.trainable == trainable);
-                own.map(|tensor| tensor.region.rows * tensor.region.columns).sum()
+                own.map(NamedTensor::elements).sum()
             };
             let (trainable, rest) = (count(true), count(false));
             Row { class: node.layer.class_name(), output_shape: shape, trainable, non_trainable: rest, name }
@@ -188,17 +201,18 @@ impl Graph {
 
     /// The network as a plan takes it: every node that can is merged into the layer before it.
     pub(super) fn lower(&self, losses: &[OutputLoss]) -> Result<Lowered, ModelError> {
-        let (lowered, names) = self.lower_layers(losses)?;
+        let lowered = self.lower_layers(losses)?;
+        let names = &lowered.layer_names;
         match Network::new(&lowered.inputs, &lowered.layers, &lowered.outputs) {
             Ok(_) => Ok(lowered),
             Err(PlanError::Unused { found: Value::Input(i) }) => Err(ModelError::Unused { name: self.inputs[i].name.clone() }),
             Err(PlanError::Unused { found: Value::Layer(i) }) => Err(ModelError::Unused { name: names[i].clone() }),
-            Err(source) => Err(plan_error(source, &names)),
+            Err(source) => Err(plan_error(source, names)),
         }
     }
 
-    /// The layers of the plan, with the name of the node that each began with.
-    fn lower_layers(&self, losses: &[OutputLoss]) -> Result<(Lowered, Vec<String>), ModelError> {
+    /// The layers of the plan, before anybody has asked whether they make a network.
+    fn lower_layers(&self, losses: &[OutputLoss]) -> Result<Lowered, ModelError> {
         self.shapes()?;
         let names = self.names();
         let mut layers: Vec<Merged> = Vec::new();
@@ -224,15 +238,24 @@ impl Graph {
                 layers.push(layer);
                 Value::Layer(layers.len() - 1)
             };
-            let activation = |layer: &mut Merged, activation: Activation| {
-                let free = layer.spec.activation == Activation::Linear && layer.spec.dropout.is_none() && !merges(&layer.spec);
-                let fits = free && !(layer.spec.normalization.is_some() && keeps_its_argument(activation));
+            // Takes a change of a layer if the plan can do all of it as one.
+            let fits = |layer: &mut Merged, free: bool, spec: LayerSpec| {
+                let fits = free && misplaced(&spec).is_none();
                 if fits {
-                    layer.spec.activation = activation;
+                    layer.spec = spec;
+                }
+                fits
+            };
+            let activation = |layer: &mut Merged, activation: Activation| {
+                let free = layer.spec.activation == Activation::Linear && layer.spec.dropout.is_none();
+                let fits = fits(layer, free, LayerSpec { activation, ..layer.spec });
+                if fits {
                     layer.activation = i;
                 }
                 fits
             };
+            let dropout =
+                |layer: &mut Merged, dropout: plan::Dropout| fits(layer, layer.spec.dropout.is_none(), layer.spec.dropout(dropout));
             let value = match &node.layer.kind {
                 Kind::Flatten => input,
                 Kind::Dense(dense) => {
@@ -255,36 +278,19 @@ impl Graph {
                     if !(norm.epsilon.is_finite() && norm.epsilon >= 0.0) {
                         return Err(ModelError::setting("epsilon", "a finite number of at least 0", norm.epsilon));
                     }
+                    let norm = BatchNorm { epsilon: norm.epsilon, momentum: norm.momentum };
                     merged(&mut layers, &|layer| {
-                        let spec = &mut layer.spec;
-                        let fits = spec.normalization.is_none()
-                            && spec.activation == Activation::Linear
-                            && spec.dropout.is_none()
-                            && !merges(spec);
+                        let LayerSpec { normalization, activation, dropout, .. } = layer.spec;
+                        let free = normalization.is_none() && activation == Activation::Linear && dropout.is_none();
+                        let fits = fits(layer, free, layer.spec.batch_norm(norm));
                         if fits {
-                            spec.normalization = Some(BatchNorm { epsilon: norm.epsilon, momentum: norm.momentum });
                             layer.normalization = i;
                         }
                         fits
                     })
                 }
-                Kind::Dropout(dropout) => merged(&mut layers, &|layer| {
-                    let spec = &mut layer.spec;
-                    let relu = spec.activation == Activation::Relu
-                        && (spec.normalization.is_some() || matches!(spec.operation, Operation::Dense { .. }));
-                    let fits = spec.dropout.is_none() && (spec.activation == Activation::Linear || relu) && !merges(spec);
-                    if fits {
-                        spec.dropout = Some(plan::Dropout::Plain(dropout.rate));
-                    }
-                    fits
-                }),
-                Kind::AlphaDropout(dropout) => merged(&mut layers, &|layer| {
-                    let fits = layer.spec.dropout.is_none() && layer.spec.activation == Activation::Linear && !merges(&layer.spec);
-                    if fits {
-                        layer.spec.dropout = Some(plan::Dropout::Alpha(dropout.rate));
-                    }
-                    fits
-                }),
+                Kind::Dropout(layer) => merged(&mut layers, &|merged| dropout(merged, plan::Dropout::Plain(layer.rate))),
+                Kind::AlphaDropout(layer) => merged(&mut layers, &|merged| dropout(merged, plan::Dropout::Alpha(layer.rate))),
                 Kind::Concatenate | Kind::Add => {
                     let mut first = input;
                     for source in &node.inputs[1..] {
@@ -302,37 +308,29 @@ impl Graph {
             };
             values.push(value);
         }
-        let names_of_layers: Vec<String> = layers.iter().map(|layer| names[layer.operation].clone()).collect();
         let mut outputs = Vec::with_capacity(self.outputs.len());
         for (&source, loss) in self.outputs.iter().zip(losses) {
-            let layer = match source {
-                Source::Node(i) if i >= values.len() => None,
-                Source::Node(i) => match values[i] {
-                    Value::Layer(layer) => Some(layer),
-                    Value::Input(_) => None,
-                },
+            let value = match source {
+                Source::Node(i) => values.get(i),
                 Source::Input(_) => None,
             };
-            let layer = layer.ok_or(ModelError::Plan { source: PlanError::NoLayers, layer: None })?;
+            let Some(&Value::Layer(layer)) = value else {
+                return Err(ModelError::Plan { source: PlanError::NoLayers, layer: None });
+            };
             outputs.push(Output { layer, loss: loss.loss, weight: loss.weight });
         }
-        Ok((self.arranged(&layers, outputs, &names, &names_of_layers)?, names_of_layers))
+        self.arranged(&layers, outputs, &names)
     }
 
-    fn arranged(
-        &self,
-        merged: &[Merged],
-        outputs: Vec<Output>,
-        names: &[String],
-        names_of_layers: &[String],
-    ) -> Result<Lowered, ModelError> {
+    fn arranged(&self, merged: &[Merged], outputs: Vec<Output>, names: &[String]) -> Result<Lowered, ModelError> {
+        let layer_names: Vec<String> = merged.iter().map(|layer| names[layer.operation].clone()).collect();
         let mut inputs = Vec::with_capacity(self.inputs.len());
         for input in &self.inputs {
             inputs.push(plan::Input::new(product(&input.shape)?));
         }
         let specs: Vec<LayerSpec> = merged.iter().map(|layer| layer.spec).collect();
         let mut layers = vec![plan::Layer::EMPTY; specs.len()];
-        arrange(&mut inputs, &specs, &outputs, &mut layers).map_err(|source| plan_error(source, names_of_layers))?;
+        arrange(&mut inputs, &specs, &outputs, &mut layers).map_err(|source| plan_error(source, &layer_names))?;
         let mut tensors = Vec::new();
         let mut products = 0;
         for (i, (layer, merged)) in layers.iter().zip(merged).enumerate() {
@@ -369,7 +367,7 @@ impl Graph {
             }
             products += u64::from(layer.is_product());
         }
-        Ok(Lowered { inputs, layers, outputs, tensors, layer_names: names_of_layers.to_vec() })
+        Ok(Lowered { inputs, layers, outputs, tensors, layer_names })
     }
 
     /// Whether nothing but node `i` takes a value, and the value is no output of the network.
@@ -398,16 +396,6 @@ fn plan_error(source: PlanError, names: &[String]) -> ModelError {
 
 fn is_flatten(node: &Node) -> bool {
     matches!(node.layer.kind, Kind::Flatten)
-}
-
-/// Whether a layer joins several values, behind which nothing can be merged.
-fn merges(spec: &LayerSpec) -> bool {
-    matches!(spec.operation, Operation::Concatenate(_) | Operation::Add(_))
-}
-
-/// Whether the derivative of an activation needs its argument.
-fn keeps_its_argument(activation: Activation) -> bool {
-    matches!(activation, Activation::Gelu | Activation::GeluTanh | Activation::Swish | Activation::PRelu)
 }
 
 /// The number of elements of a shape.

@@ -2,10 +2,10 @@
 
 use super::buffer::Buffer;
 use super::error::ModelError;
-use super::examples::{Examples, OrderedLabels};
+use super::examples::{Examples, Minibatch, OrderedLabels};
 use super::graph::Lowered;
 use super::history::{Evaluation, OutputEvaluation};
-use crate::exec::{Batch, Context, Noise, Report, evaluate, predict, predict_with_dropout};
+use crate::exec::{Context, Noise, Report, evaluate, predict, predict_with_dropout};
 use crate::kernels::MatMut;
 use crate::parallel::Executor;
 use crate::plan::{MAX_OUTPUTS, Plan};
@@ -45,17 +45,15 @@ pub(super) struct Asked<'a> {
 
 impl Asked<'_> {
     /// Loss and accuracy over the rows of an evaluation, plus the penalty.
-    pub(super) fn evaluate(&mut self, examples: &Examples<'_>, rows: &EvaluationRows, penalty: f64) -> Evaluation {
+    pub(super) fn evaluate(&mut self, examples: &Examples<'_>, rows: &OrderedRows, penalty: f64) -> Evaluation {
         let plan = inference_plan(self.network, self.executor.parts());
         let context = Context { isa: self.isa, plan: &plan, executor: self.executor };
         let mut total = Total::default();
         let mut first = 0;
         for order in rows.order.chunks(plan.batch()) {
-            let (inputs, inputs_count) = examples.inputs(order);
-            let (targets, targets_count) = examples.truth(order, &rows.labels, first);
-            let (inputs, targets) = (&inputs[..inputs_count], &targets[..targets_count]);
-            let batch = Batch { inputs, targets, weights: rows.labels.weights(first, order.len()) };
-            total.add(&evaluate(&context, &batch, self.parameters, self.memory.workspace.as_mut_slice()), order.len(), penalty);
+            let minibatch = examples.minibatch(order, &rows.labels, first);
+            let report = evaluate(&context, &minibatch.batch(), self.parameters, self.memory.workspace.as_mut_slice());
+            total.add(&report, order.len(), penalty);
             first += order.len();
         }
         total.mean(&plan)
@@ -106,23 +104,28 @@ pub(super) fn outputs_per_row(plan: &Plan<'_>) -> usize {
     plan.outputs().iter().map(|output| plan.layers()[output.layer].out_dim).sum()
 }
 
-/// Which rows are evaluated, with their labels and weights.
+/// Rows in a certain order, with their labels and weights.
 #[derive(Debug)]
-pub(super) struct EvaluationRows {
+pub(super) struct OrderedRows {
     order: Vec<u32>,
     labels: OrderedLabels,
 }
 
-impl EvaluationRows {
+impl OrderedRows {
     pub(super) fn new(examples: &Examples<'_>, order: Vec<u32>) -> Self {
         let mut labels = OrderedLabels::new(examples, order.len(), examples.weights().is_some());
         labels.arrange(examples, examples.weights(), &order);
         Self { order, labels }
     }
 
-    /// All rows.
+    /// All rows as they stand.
     pub(super) fn all(examples: &Examples<'_>) -> Self {
         Self::new(examples, (0..examples.len() as u32).collect())
+    }
+
+    /// All of them as one minibatch.
+    pub(super) fn minibatch<'a>(&'a self, examples: &'a Examples<'_>) -> Minibatch<'a> {
+        examples.minibatch(&self.order, &self.labels, 0)
     }
 }
 

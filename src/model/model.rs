@@ -6,7 +6,7 @@ use super::error::ModelError;
 use super::examples::Examples;
 use super::graph::{Graph, Lowered};
 use super::history::Evaluation;
-use super::inference::{Asked, EvaluationRows, Inference, inference_plan, outputs_per_row};
+use super::inference::{Asked, Inference, OrderedRows, inference_plan, outputs_per_row};
 use super::predictions::Predictions;
 use super::session::Session;
 use super::summary::Summary;
@@ -149,7 +149,7 @@ impl Model {
         let examples = examples.into();
         examples.check(&self.network.network())?;
         let penalty = if self.penalized { self.trainable.penalty(&self.network, self.isa) } else { 0.0 };
-        let rows = EvaluationRows::all(&examples);
+        let rows = OrderedRows::all(&examples);
         Ok(self.ask(|mut asked| asked.evaluate(&examples, &rows, penalty)))
     }
 

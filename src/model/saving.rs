@@ -183,20 +183,10 @@ impl Model {
         };
         checkpoint.reader(sections::ARCHITECTURE)?;
         let graph = Graph::from_architecture(&Architecture::from_json(architecture)?)?;
-        let mut settings = checkpoint.reader(sections::SETTINGS)?;
-        let seed = settings.u64()?;
-        let outputs = settings.u64()?;
-        if outputs != graph.outputs.len() as u64 {
-            return Err(SavingError::Unknown { what: "number of outputs", found: outputs });
+        let Settings { seed, losses, clipping, optimizer } = Settings::of(checkpoint)?;
+        if losses.len() != graph.outputs.len() {
+            return Err(SavingError::Unknown { what: "number of outputs", found: losses.len() as u64 });
         }
-        let mut losses = Vec::new();
-        for _ in 0..outputs {
-            let loss = take_loss(&mut settings)?;
-            losses.push(OutputLoss { loss, weight: settings.f64()? as f32 });
-        }
-        let clipping = take_clipping(&mut settings)?;
-        let optimizer = take_optimizer(&mut settings)?;
-        settings.finish()?;
         let mut compile = Compile::new(optimizer).clipping(clipping).seed(seed);
         for (name, OutputLoss { loss, weight }) in graph.output_names().iter().zip(losses) {
             compile = compile.output_loss(name, loss, weight);
@@ -230,6 +220,29 @@ impl Session<'_> {
     /// As there.
     pub fn restore_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), SavingError> {
         restore(self.network, self.seed, self.trainable, checkpoint)
+    }
+}
+
+/// How a saved model was compiled.
+struct Settings {
+    seed: u64,
+    losses: Vec<OutputLoss>,
+    clipping: Clipping,
+    optimizer: Optimizer,
+}
+
+impl Settings {
+    fn of(checkpoint: &Checkpoint) -> Result<Self, SavingError> {
+        let mut reader = checkpoint.reader(sections::SETTINGS)?;
+        let seed = reader.u64()?;
+        let mut losses = Vec::new();
+        for _ in 0..reader.u64()? {
+            let loss = take_loss(&mut reader)?;
+            losses.push(OutputLoss { loss, weight: reader.f64()? as f32 });
+        }
+        let (clipping, optimizer) = (take_clipping(&mut reader)?, take_optimizer(&mut reader)?);
+        reader.finish()?;
+        Ok(Self { seed, losses, clipping, optimizer })
     }
 }
 
@@ -272,16 +285,7 @@ pub(super) fn restore(network: &Lowered, seed: u64, trainable: &mut Trainable, c
     let (steps, epochs) = (progress.u64()?, progress.u64()?);
     let nadam = NadamProgress { steps: progress.u64()?, product: progress.f64()? };
     progress.finish()?;
-    let mut settings = checkpoint.reader(sections::SETTINGS)?;
-    // The optimizer is the last of the settings, behind the losses.
-    let _seed = settings.u64()?;
-    for _ in 0..settings.u64()? {
-        take_loss(&mut settings)?;
-        settings.f64()?;
-    }
-    take_clipping(&mut settings)?;
-    let optimizer = take_optimizer(&mut settings)?;
-    settings.finish()?;
+    let Settings { optimizer, .. } = Settings::of(checkpoint)?;
     if optimizer.numbers_per_parameter() != trainable.optimizer.numbers_per_parameter() {
         return Err(ModelError::setting("optimizer", "that of the checkpoint", format!("{:?}", trainable.optimizer)).into());
     }
@@ -290,12 +294,9 @@ pub(super) fn restore(network: &Lowered, seed: u64, trainable: &mut Trainable, c
     next.epochs = epochs;
     let read = |reader: &mut SectionReader<'_>, buffer: &mut [f32]| -> Result<(), CheckpointError> {
         for tensor in &network.tensors {
-            let mut values = vec![0.0; tensor.region.rows * tensor.region.columns];
+            let mut values = vec![0.0; tensor.elements()];
             reader.f32s_into(&mut values)?;
-            let mut matrix = tensor.region.of_mut(buffer);
-            for (i, row) in values.chunks(tensor.region.columns).enumerate() {
-                matrix.row_mut(i).copy_from_slice(row);
-            }
+            tensor.set(buffer, &values);
         }
         Ok(())
     };

@@ -4,7 +4,7 @@ use super::error::ModelError;
 use super::examples::Examples;
 use super::graph::Lowered;
 use super::history::Evaluation;
-use super::inference::{Asked, EvaluationRows, Inference, Total, inference_plan, outputs_per_row};
+use super::inference::{Asked, Inference, OrderedRows, Total, inference_plan, outputs_per_row};
 use super::predictions::Predictions;
 use super::trainable::Trainable;
 use crate::exec::{Batch, Clipping, Context, Noise, Report, Step, gradients, train_step};
@@ -191,7 +191,7 @@ impl<'a> Session<'a> {
     /// If the rows or targets do not fit the model.
     pub fn evaluate(&mut self, examples: &Examples<'_>) -> Result<Evaluation, ModelError> {
         examples.check(&self.network.network())?;
-        Ok(self.evaluate_rows(examples, &EvaluationRows::all(examples)))
+        Ok(self.evaluate_rows(examples, &OrderedRows::all(examples)))
     }
 
     /// The outputs of the current weights.
@@ -228,7 +228,7 @@ impl<'a> Session<'a> {
     }
 
     /// Loss and accuracy over rows that have been checked.
-    pub(super) fn evaluate_rows(&mut self, examples: &Examples<'_>, rows: &EvaluationRows) -> Evaluation {
+    pub(super) fn evaluate_rows(&mut self, examples: &Examples<'_>, rows: &OrderedRows) -> Evaluation {
         let penalty = if self.penalized { self.trainable.penalty(self.network, self.isa) } else { 0.0 };
         self.asked().evaluate(examples, rows, penalty)
     }

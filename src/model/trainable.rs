@@ -2,7 +2,7 @@
 
 use super::buffer::Buffer;
 use super::error::ModelError;
-use super::graph::Lowered;
+use super::graph::{Lowered, NamedTensor};
 use super::optimizers::{Optimizer, Progress};
 use crate::kernels::MatRef;
 use crate::kernels::clipping::sum_of_squares;
@@ -37,18 +37,15 @@ impl Trainable {
 
     /// Replaces all parameters, without padding.
     pub(super) fn set_weights(&mut self, network: &Lowered, weights: &[f32]) -> Result<(), ModelError> {
-        let expected: usize = network.tensors.iter().map(|tensor| tensor.region.rows * tensor.region.columns).sum();
+        let expected: usize = network.tensors.iter().map(NamedTensor::elements).sum();
         if weights.len() != expected {
             return Err(ModelError::WeightCount { expected, found: weights.len() });
         }
         let mut rest = weights;
         for tensor in &network.tensors {
-            let mut matrix = tensor.region.of_mut(self.parameters.as_mut_slice());
-            for row in 0..matrix.rows() {
-                let (values, more) = rest.split_at(tensor.region.columns);
-                matrix.row_mut(row).copy_from_slice(values);
-                rest = more;
-            }
+            let (values, more) = rest.split_at(tensor.elements());
+            tensor.set(self.parameters.as_mut_slice(), values);
+            rest = more;
         }
         Ok(())
     }

@@ -35,6 +35,8 @@ mod spec;
 pub use buffers::{Aligned, Memory};
 pub(crate) use buffers::{Block, BlockRef, Statistics, read_and_write};
 pub use layer::{Input, Layer, Tensor};
+#[cfg(feature = "model")]
+pub(crate) use network::misplaced;
 pub(crate) use network::other_input;
 pub use network::{Chain, MAX_INPUTS, MAX_OUTPUTS, Network, arrange, sequential};
 pub use region::{Region, leading_dimension};

@@ -10,7 +10,7 @@ pub const MAX_INPUTS: usize = 8;
 /// The most outputs that a network may have.
 pub const MAX_OUTPUTS: usize = 8;
 
-/// Rows of statistics of each normalization: see [`Plan::statistics`](super::Plan).
+/// Rows of statistics of each normalization: mean, variance, inverse deviation, and the gradients by gamma and beta.
 pub(super) const STATISTICS: usize = 5;
 
 /// One limit for all sizes, far below where a product of two of them could overflow.
@@ -55,8 +55,7 @@ impl<'a> Network<'a> {
             }
             let activation = layers[layer].spec.activation;
             let contained = loss.contains(activation);
-            let whole = layers[layer].spec.dropout.is_none();
-            if matches!(activation, Activation::Softmax) && !contained || contained && !whole {
+            if matches!(activation, Activation::Softmax) && !contained {
                 return Err(PlanError::LossOfActivation { layer });
             }
             if contained && layers[layer].consumers > 0 {
@@ -229,25 +228,10 @@ const fn shape(inputs: &[Input], layers: &[Layer], i: usize, spec: LayerSpec, of
         Some(elements) if elements <= LIMIT && out_dim <= LIMIT && offset <= LIMIT => {}
         _ => return Err(PlanError::TooLarge { layer: i, in_dim, out_dim }),
     }
-    let plain = matches!(spec.activation, Activation::Linear);
-    let (merges, is_product) = match spec.operation {
-        Operation::Concatenate(_) | Operation::Add(_) => (true, false),
-        Operation::Dense { .. } => (false, true),
-        Operation::Identity => (false, false),
-    };
-    let followed = spec.normalization.is_some() || !plain || spec.dropout.is_some();
-    let misplaced = if merges && followed {
-        Some("an operation alone")
-    } else if spec.normalization.is_some() && spec.activation.keeps_sums() {
-        Some("a normalization without this activation")
-    } else if !merges_with_dropout(&spec, is_product) {
-        Some("an activation without dropout")
-    } else {
-        None
-    };
-    if let Some(expected) = misplaced {
+    if let Some(expected) = misplaced(&spec) {
         return Err(PlanError::Merged { layer: i, expected });
     }
+    let is_product = matches!(spec.operation, Operation::Dense { .. });
     let kernel = Region::new(offset, if is_product { in_dim } else { 0 }, out_dim);
     let has_bias = matches!(spec.operation, Operation::Dense { use_bias: true, .. });
     let bias = Region::new(kernel.end(), has_bias as usize, out_dim);
@@ -267,12 +251,28 @@ const fn shape(inputs: &[Input], layers: &[Layer], i: usize, spec: LayerSpec, of
     Ok(Layer { spec, in_dim, out_dim, kernel, bias, gamma, beta, moving_mean, moving_variance, alpha, learns, ..Layer::EMPTY })
 }
 
-/// Whether one mask can serve the backward pass of activation and dropout.
-const fn merges_with_dropout(spec: &LayerSpec, is_product: bool) -> bool {
-    match (spec.dropout, spec.activation) {
+/// What a layer may be whose parts do not go together; nothing if they do.
+pub(crate) const fn misplaced(spec: &LayerSpec) -> Option<&'static str> {
+    let (joins, is_product) = match spec.operation {
+        Operation::Concatenate(_) | Operation::Add(_) => (true, false),
+        Operation::Dense { .. } => (false, true),
+        Operation::Identity => (false, false),
+    };
+    let plain = matches!(spec.activation, Activation::Linear);
+    // One mask can serve the backward pass of activation and dropout.
+    let dropout_fits = match (spec.dropout, spec.activation) {
         (None, _) | (_, Activation::Linear) => true,
         (Some(Dropout::Plain(_)), Activation::Relu) => is_product || spec.normalization.is_some(),
         _ => false,
+    };
+    if joins && (spec.normalization.is_some() || !plain || spec.dropout.is_some()) {
+        Some("an operation alone")
+    } else if spec.normalization.is_some() && spec.activation.keeps_sums() {
+        Some("a normalization without this activation")
+    } else if !dropout_fits {
+        Some("an activation without dropout")
+    } else {
+        None
     }
 }
 
