@@ -139,6 +139,21 @@ fn the_weights_depend_on_the_seed_and_on_nothing_of_the_machine() {
 }
 
 #[test]
+fn every_recipe_trains() {
+    let data = Folder::with_garments();
+    for (recipe, first_layer) in [("course", 300), ("deep", 300), ("selu", 300), ("pixels", 512), ("best", 256)] {
+        let (output, results) = train(|command| {
+            command.args(["--recipe", recipe, "--epochs", "2", "--validation-rows", "50"]).arg("--data").arg(&data.0)
+        });
+        assert_eq!(results["recipe"], recipe);
+        let inputs = if recipe == "best" { 7 * 7 * 8 } else { 28 * 28 };
+        assert!(output.contains(&format!("(None, {inputs})")) && output.contains(&format!("(None, {first_layer})")), "{output}");
+        let preparation = results["preparation_seconds"].as_f64().expect("seconds");
+        assert!(preparation < 1.0 && (recipe != "best" || preparation > 0.0), "{recipe}: {preparation}");
+    }
+}
+
+#[test]
 fn the_output_says_what_was_done() {
     let data = Folder::with_garments();
     let (output, results) = train(|command| {

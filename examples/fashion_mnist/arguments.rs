@@ -19,11 +19,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Recipe::Course)]
     pub(crate) recipe: Recipe,
 
-    /// How often every row is trained on [default: 10; recipe best: 24]
+    /// How often every row is trained on [default: 10; recipe pixels: 24, best: 12]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(1, 1_000_000))]
     pub(crate) epochs: Option<usize>,
 
-    /// Rows of a training step [default: 128; recipe best: 64]
+    /// Rows of a training step [default: 128; recipes pixels and best: 64]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(1, u32::MAX))]
     pub(crate) batch_size: Option<usize>,
 

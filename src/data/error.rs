@@ -105,6 +105,13 @@ pub enum DataError {
         /// Rows and columns found.
         found: [usize; 2],
     },
+    /// Rows are no images of at least one cell.
+    Cells {
+        /// Rows and columns of a cell, in pixels.
+        cell: usize,
+        /// The shape of a row.
+        found: Vec<usize>,
+    },
     /// A directory does not hold the files that it should.
     MissingFiles {
         /// The directory.
@@ -161,6 +168,9 @@ impl fmt::Display for DataError {
             Self::ZeroBatchSize { rows } => write!(f, "a batch size of at least 1 expected for {rows} rows, found 0"),
             Self::RowCount { images, expected, labels, found } => {
                 write!(f, "{} holds {expected} images, but {} holds {found} labels", images.display(), labels.display())
+            }
+            Self::Cells { cell, found } => {
+                write!(f, "images of at least one cell of {cell} x {cell} pixels expected, found rows of shape {found:?}")
             }
             Self::ImageShape { path, expected, found } => write!(
                 f,

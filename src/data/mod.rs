@@ -4,6 +4,7 @@
 //! |---|---|
 //! | What is a dataset, and how is it split? | [`dataset`] |
 //! | Which rows make up which minibatch? | [`batches`] |
+//! | What do images look like by their edges? | [`gradient_histograms`] |
 //! | Where does Fashion-MNIST come from? | [`fashion_mnist`] |
 //! | What is drawn when it cannot be had? | [`synthetic`] |
 //! | What can a regression be tried on? | [`friedman`] |
@@ -17,6 +18,7 @@ mod download;
 pub mod error;
 pub mod fashion_mnist;
 pub mod friedman;
+pub mod gradient_histograms;
 pub mod idx;
 pub(crate) mod random;
 mod split;
