@@ -13,6 +13,7 @@ use crate::simd::Isa;
 use core::ops::Range;
 
 /// A row of parameters; empty if the layer does not have it.
+#[inline]
 pub(super) fn row(region: Region, parameters: &[f32]) -> &[f32] {
     if region.is_empty() { &[] } else { region.of(parameters).row(0) }
 }

@@ -21,10 +21,12 @@ pub struct MatMut<'a> {
 }
 
 /// The number of elements that a matrix reaches over: everything but the padding of its last row.
+#[inline]
 pub const fn extent(rows: usize, columns: usize, leading_dimension: usize) -> usize {
     if rows == 0 || columns == 0 { 0 } else { (rows - 1) * leading_dimension + columns }
 }
 
+#[inline]
 #[track_caller]
 fn check(len: usize, rows: usize, columns: usize, leading_dimension: usize) {
     assert!(
@@ -44,6 +46,7 @@ impl<'a> MatRef<'a> {
     ///
     /// # Panics
     /// If rows would overlap or `data` is too short.
+    #[inline]
     #[track_caller]
     pub fn new(data: &'a [f32], rows: usize, columns: usize, leading_dimension: usize) -> Self {
         check(data.len(), rows, columns, leading_dimension);
@@ -51,21 +54,25 @@ impl<'a> MatRef<'a> {
     }
 
     /// The number of rows.
+    #[inline]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// The number of columns.
+    #[inline]
     pub fn columns(&self) -> usize {
         self.columns
     }
 
     /// The distance from an element to the one below it.
+    #[inline]
     pub fn leading_dimension(&self) -> usize {
         self.leading_dimension
     }
 
     /// The slice that holds the matrix, padding included.
+    #[inline]
     pub fn data(&self) -> &'a [f32] {
         self.data
     }
@@ -88,6 +95,7 @@ impl<'a> MatMut<'a> {
     ///
     /// # Panics
     /// If rows would overlap or `data` is too short.
+    #[inline]
     #[track_caller]
     pub fn new(data: &'a mut [f32], rows: usize, columns: usize, leading_dimension: usize) -> Self {
         check(data.len(), rows, columns, leading_dimension);
@@ -95,21 +103,25 @@ impl<'a> MatMut<'a> {
     }
 
     /// The number of rows.
+    #[inline]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// The number of columns.
+    #[inline]
     pub fn columns(&self) -> usize {
         self.columns
     }
 
     /// The distance from an element to the one below it.
+    #[inline]
     pub fn leading_dimension(&self) -> usize {
         self.leading_dimension
     }
 
     /// The slice that holds the matrix, padding included.
+    #[inline]
     pub fn data_mut(&mut self) -> &mut [f32] {
         self.data
     }
@@ -132,11 +144,13 @@ impl<'a> MatMut<'a> {
     }
 
     /// The same matrix, for reading.
+    #[inline]
     pub fn as_ref(&self) -> MatRef<'_> {
         MatRef { data: self.data, rows: self.rows, columns: self.columns, leading_dimension: self.leading_dimension }
     }
 
     /// The same matrix, for a callee to write.
+    #[inline]
     pub fn reborrow(&mut self) -> MatMut<'_> {
         MatMut { data: self.data, rows: self.rows, columns: self.columns, leading_dimension: self.leading_dimension }
     }

@@ -42,15 +42,16 @@ pub(crate) struct Block<'a> {
 
 impl<'a> Block<'a> {
     /// Carves a block of [`Plan::block_len`] elements.
+    #[inline]
     pub(crate) fn carve(plan: &Plan<'_>, block: &'a mut [f32]) -> Self {
-        let (inputs, block) = block.split_at_mut(plan.inputs_len());
-        let (outputs, block) = block.split_at_mut(plan.outputs_len());
-        let (gradients, block) = block.split_at_mut(plan.gradients_len());
-        let (losses, block) = block.split_at_mut(plan.losses_len());
-        let (targets, block) = block.split_at_mut(plan.targets_len());
-        let (masks, block) = block.split_at_mut(plan.masks_len());
-        let (sums, block) = block.split_at_mut(plan.sums_len());
-        let scratch = &mut block[..plan.scratch_len()];
+        let (inputs, block) = block.split_at_mut(plan.lengths.inputs);
+        let (outputs, block) = block.split_at_mut(plan.lengths.outputs);
+        let (gradients, block) = block.split_at_mut(plan.lengths.gradients);
+        let (losses, block) = block.split_at_mut(plan.lengths.losses);
+        let (targets, block) = block.split_at_mut(plan.lengths.targets);
+        let (masks, block) = block.split_at_mut(plan.lengths.masks);
+        let (sums, block) = block.split_at_mut(plan.lengths.sums);
+        let scratch = &mut block[..plan.lengths.scratch];
         Self { inputs, outputs, gradients, losses, targets, masks: bytemuck::cast_slice_mut(masks), sums, scratch }
     }
 }
@@ -60,6 +61,7 @@ impl<'a> Block<'a> {
 /// # Panics
 /// If the elements from the first to the last of one region include any of the other's. The plan places what is read and what is written in
 /// different matrices.
+#[inline]
 #[track_caller]
 pub(crate) fn read_and_write<'a>(buffer: &'a mut [f32], read: Region, write: Region) -> (MatRef<'a>, MatMut<'a>) {
     let span = |region: Region| region.offset..region.offset + extent(region.rows, region.columns, region.leading_dimension);
@@ -119,21 +121,21 @@ impl<'a> BlockRef<'_, 'a> {
     /// A value of the network; inputs as far as they have been gathered.
     pub(crate) fn value(&self, value: Value) -> RowBlocks<'a> {
         match (self.plan.value(value, 0), value) {
-            (Some(region), _) => self.matrix(self.plan.inputs_len(), region),
+            (Some(region), _) => self.matrix(self.plan.lengths.inputs, region),
             (None, Value::Input(i) | Value::Layer(i)) => self.matrix(0, self.plan.input(i, 0)),
         }
     }
 
     /// The gradient that a layer's backward pass has left: the one by its weighted sums, or what it passes on.
     pub(crate) fn gradient(&self, layer: usize) -> RowBlocks<'a> {
-        self.matrix(self.plan.inputs_len() + self.plan.outputs_len(), self.plan.gradient(layer, 0))
+        self.matrix(self.plan.lengths.inputs + self.plan.lengths.outputs, self.plan.gradient(layer, 0))
     }
 
     /// The sums that a layer has kept.
     pub(crate) fn sums(&self, layer: usize) -> RowBlocks<'a> {
         let plan = self.plan;
-        let kept = plan.losses_len() + plan.targets_len() + plan.masks_len();
-        self.matrix(plan.inputs_len() + plan.outputs_len() + plan.gradients_len() + kept, plan.sums(layer, 0))
+        let kept = plan.lengths.losses + plan.lengths.targets + plan.lengths.masks;
+        self.matrix(plan.lengths.inputs + plan.lengths.outputs + plan.lengths.gradients + kept, plan.sums(layer, 0))
     }
 
     fn matrix(&self, base: usize, region: Region) -> RowBlocks<'a> {
@@ -161,7 +163,7 @@ impl<'a> BlockRef<'_, 'a> {
     /// The losses of each part, behind its hits.
     fn losses_of_parts(&self, output: usize) -> impl Iterator<Item = &'a [f32]> {
         let plan = self.plan;
-        let start = plan.inputs_len() + plan.outputs_len() + plan.gradients_len() + output * plan.losses_of_output();
+        let start = plan.lengths.inputs + plan.lengths.outputs + plan.lengths.gradients + output * plan.losses_of_output();
         self.blocks.chunks_exact(plan.block_len()).map(move |block| &block[start..])
     }
 }

@@ -36,23 +36,23 @@ impl fmt::Display for Plan<'_> {
         }
         total(f, "workspace", self.workspace_len())?;
         total(f, "one block of it", self.block_len())?;
-        let rows = self.block_rows();
+        let rows = self.lengths.block_rows;
         let mut base = 0;
         for (i, _) in self.inputs().iter().enumerate().filter(|(_, input)| input.place.is_none()) {
             matrix(f, None, "input", base, self.input(i, rows))?;
         }
-        base += self.inputs_len();
+        base += self.lengths.inputs;
         for i in 0..self.layers().len() {
             matrix(f, Some(i), "output", base, self.output(i, rows))?;
         }
-        base += self.outputs_len();
+        base += self.lengths.outputs;
         if let Purpose::Training = self.purpose() {
             for i in 0..self.layers().len() {
                 matrix(f, Some(i), "gradient", base, self.gradient(i, rows))?;
             }
         }
-        base += self.gradients_len();
-        for (name, len) in [("losses", self.losses_len()), ("targets", self.targets_len()), ("masks", self.masks_len())] {
+        base += self.lengths.gradients;
+        for (name, len) in [("losses", self.lengths.losses), ("targets", self.lengths.targets), ("masks", self.lengths.masks)] {
             if len > 0 {
                 rest(f, name, base, len)?;
             }
@@ -63,12 +63,12 @@ impl fmt::Display for Plan<'_> {
                 matrix(f, Some(i), "sums", base, self.sums(i, rows))?;
             }
         }
-        base += self.sums_len();
-        if self.scratch_len() > 0 {
-            rest(f, "scratch", base, self.scratch_len())?;
+        base += self.lengths.sums;
+        if self.lengths.scratch > 0 {
+            rest(f, "scratch", base, self.lengths.scratch)?;
         }
-        if self.statistics_len() > 0 {
-            total(f, "statistics", self.statistics_len())?;
+        if self.lengths.statistics > 0 {
+            total(f, "statistics", self.lengths.statistics)?;
         }
         Ok(())
     }

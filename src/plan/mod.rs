@@ -66,6 +66,44 @@ pub struct Plan<'a> {
     purpose: Purpose,
     /// Whether outputs need to be kept only until the next layer has read them.
     takes_turns: bool,
+    lengths: Lengths,
+}
+
+/// How many elements there are of each kind. A step on a small network takes less time than to count them again would.
+#[derive(Clone, Copy, Debug)]
+struct Lengths {
+    /// The most rows that a part can have.
+    block_rows: usize,
+    inputs: usize,
+    outputs: usize,
+    /// Elements of the first of the two buffers of outputs that take turns.
+    even_outputs: usize,
+    gradients: usize,
+    losses: usize,
+    targets: usize,
+    masks: usize,
+    sums: usize,
+    scratch: usize,
+    /// Elements of all of these.
+    block: usize,
+    statistics: usize,
+}
+
+impl Lengths {
+    const NONE: Self = Self {
+        block_rows: 0,
+        inputs: 0,
+        outputs: 0,
+        even_outputs: 0,
+        gradients: 0,
+        losses: 0,
+        targets: 0,
+        masks: 0,
+        sums: 0,
+        scratch: 0,
+        block: 0,
+        statistics: 0,
+    };
 }
 
 impl<'a> Plan<'a> {
@@ -89,7 +127,7 @@ impl<'a> Plan<'a> {
         assert!(batch > 0, "at least 1 row expected, found 0");
         assert!(parts > 0 && parts <= MAX_PARTS, "1 to 64 parts expected");
         let takes_turns = matches!(purpose, Purpose::Inference) && network.is_chain();
-        let plan = Self { network, batch, parts, purpose, takes_turns };
+        let mut plan = Self { network, batch, parts, purpose, takes_turns, lengths: Lengths::NONE };
         // Nothing in a row of the workspace is larger than this sum, and eight such things are less than all of them.
         let mut widest = plan.inputs_per_row() + plan.outputs_per_row() + plan.last().statistics_before;
         let mut i = 0;
@@ -105,25 +143,60 @@ impl<'a> Plan<'a> {
             matches!(elements, Some(elements) if elements <= isize::MAX as usize / 64),
             "a minibatch that fits into memory expected"
         );
+        plan.lengths = plan.count();
         plan
     }
 
+    /// Counts elements of all kinds.
+    const fn count(&self) -> Lengths {
+        let last = self.last();
+        let is_training = matches!(self.purpose, Purpose::Training);
+        let rows = self.rows_per_part(self.batch);
+        let width = leading_dimension(last.out_dim);
+        let even_outputs = if self.takes_turns { rows * self.widest_output(0) } else { 0 };
+        let outputs = if self.takes_turns { even_outputs + rows * self.widest_output(1) } else { rows * self.outputs_per_row() };
+        let mut counted = Lengths {
+            block_rows: rows,
+            inputs: rows * self.inputs_per_row(),
+            outputs,
+            even_outputs,
+            losses: self.outputs().len() * losses_of_output(rows),
+            targets: rows * self.targets_before(self.outputs().len()),
+            scratch: self.count_scratch(rows),
+            ..Lengths::NONE
+        };
+        if is_training {
+            counted.gradients = rows * (last.gradients_before + width);
+            // Two words fit into an element.
+            counted.masks = round_up_to_lanes((rows * (last.words_before + last.mask_words())).div_ceil(2));
+            counted.sums = rows * (last.sums_before + last.sums_leading_dimension());
+            counted.statistics = last.statistics_before + if last.gamma.is_empty() { 0 } else { STATISTICS * width };
+        }
+        let values = counted.inputs + counted.outputs + counted.gradients + counted.losses + counted.targets;
+        counted.block = values + counted.masks + counted.sums + counted.scratch;
+        counted
+    }
+
     /// The network.
+    #[inline]
     pub const fn network(&self) -> Network<'a> {
         self.network
     }
 
     /// The layers in the order of computation.
+    #[inline]
     pub const fn layers(&self) -> &'a [Layer] {
         self.network.layers()
     }
 
     /// The inputs of the network.
+    #[inline]
     pub const fn inputs(&self) -> &'a [Input] {
         self.network.inputs()
     }
 
     /// The outputs of the network.
+    #[inline]
     pub const fn outputs(&self) -> &'a [Output] {
         self.network.outputs()
     }
@@ -180,7 +253,7 @@ impl<'a> Plan<'a> {
 
     /// Elements of the workspace.
     pub const fn workspace_len(&self) -> usize {
-        self.blocks_len() + self.statistics_len()
+        self.blocks_len() + self.lengths.statistics
     }
 
     /// The number of rows of each part, but for the last ones, when a minibatch has `rows` rows.
@@ -217,6 +290,7 @@ impl<'a> Plan<'a> {
     }
 
     /// What a layer applies in `train_step` and `evaluate`: nothing if its activation is computed with the loss.
+    #[inline]
     pub(crate) const fn activation(&self, layer: usize) -> Activation {
         let activation = self.layers()[layer].spec.activation;
         match self.network.output_of(layer) {
@@ -241,20 +315,14 @@ impl<'a> Plan<'a> {
         !self.layers()[value].is_output
     }
 
-    /// The most rows that a part can have.
-    const fn block_rows(&self) -> usize {
-        self.rows_per_part(self.batch)
-    }
-
     /// Elements of all blocks.
     pub(crate) const fn blocks_len(&self) -> usize {
-        self.parts * self.block_len()
+        self.parts * self.lengths.block
     }
 
     /// Elements of the part of the workspace that belongs to one part of a run.
     pub(crate) const fn block_len(&self) -> usize {
-        let values = self.inputs_len() + self.outputs_len() + self.gradients_len();
-        values + self.losses_len() + self.targets_len() + self.masks_len() + self.sums_len() + self.scratch_len()
+        self.lengths.block
     }
 
     const fn inputs_per_row(&self) -> usize {
@@ -267,76 +335,44 @@ impl<'a> Plan<'a> {
         self.last().outputs_before + leading_dimension(self.last().out_dim)
     }
 
-    const fn inputs_len(&self) -> usize {
-        self.block_rows() * self.inputs_per_row()
-    }
-
-    const fn outputs_len(&self) -> usize {
-        match self.takes_turns {
-            false => self.block_rows() * self.outputs_per_row(),
-            true => self.turn_len(0) + self.turn_len(1),
+    /// The elements of a row of the widest of layers `first`, `first + 2` and so on: the layers of a chain take turns in two buffers.
+    const fn widest_output(&self, first: usize) -> usize {
+        let mut widest = 0;
+        let mut i = first;
+        while i < self.layers().len() {
+            let width = leading_dimension(self.layers()[i].out_dim);
+            widest = if width > widest { width } else { widest };
+            i += 2;
         }
-    }
-
-    const fn gradients_len(&self) -> usize {
-        match self.purpose {
-            Purpose::Training => self.block_rows() * (self.last().gradients_before + leading_dimension(self.last().out_dim)),
-            Purpose::Inference => 0,
-        }
-    }
-
-    const fn masks_len(&self) -> usize {
-        match self.purpose {
-            // Two words fit into an element.
-            Purpose::Training => {
-                round_up_to_lanes((self.block_rows() * (self.last().words_before + self.last().mask_words())).div_ceil(2))
-            }
-            Purpose::Inference => 0,
-        }
-    }
-
-    const fn sums_len(&self) -> usize {
-        match self.purpose {
-            Purpose::Training => self.block_rows() * (self.last().sums_before + self.last().sums_leading_dimension()),
-            Purpose::Inference => 0,
-        }
-    }
-
-    /// For each output the number of rows that were classified right, behind it a loss for each row.
-    const fn losses_len(&self) -> usize {
-        self.outputs().len() * self.losses_of_output()
+        widest
     }
 
     pub(crate) const fn losses_of_output(&self) -> usize {
-        LANES + round_up_to_lanes(self.block_rows())
+        losses_of_output(self.lengths.block_rows)
     }
 
-    /// Rows of targets, for the losses that take any.
-    const fn targets_len(&self) -> usize {
+    /// Elements of a row of targets of all outputs before `output` whose losses take any.
+    const fn targets_before(&self, output: usize) -> usize {
         let mut elements = 0;
         let mut o = 0;
-        while o < self.outputs().len() {
-            elements += self.block_rows() * self.target_leading_dimension(o);
+        while o < output {
+            let Output { layer, loss, .. } = self.outputs()[o];
+            elements += if loss.takes_labels() { 0 } else { leading_dimension(self.layers()[layer].out_dim) };
             o += 1;
         }
         elements
     }
 
-    const fn target_leading_dimension(&self, output: usize) -> usize {
-        let Output { layer, loss, .. } = self.outputs()[output];
-        if loss.takes_labels() { 0 } else { leading_dimension(self.layers()[layer].out_dim) }
-    }
-
     /// For training, of the widest layer that gives a gradient to another: a gradient transposed, and the product, which is transposed
     /// too. For inference, scale and shift of a normalization.
-    const fn scratch_len(&self) -> usize {
+    const fn count_scratch(&self, rows: usize) -> usize {
         let mut scratch = 0;
         let mut i = 0;
         while i < self.layers().len() {
             let layer = &self.layers()[i];
             let elements = match self.purpose {
                 Purpose::Training if layer.is_product() && self.learns(layer.spec.input) => {
-                    (layer.in_dim + layer.out_dim) * leading_dimension(self.block_rows())
+                    (layer.in_dim + layer.out_dim) * leading_dimension(rows)
                 }
                 Purpose::Inference if !layer.gamma.is_empty() => 2 * leading_dimension(layer.out_dim),
                 _ => 0,
@@ -347,35 +383,15 @@ impl<'a> Plan<'a> {
         scratch
     }
 
-    /// Elements of the statistics of all normalizations over a minibatch, which all parts read.
-    const fn statistics_len(&self) -> usize {
-        let last = self.last();
-        match self.purpose {
-            Purpose::Training if last.gamma.is_empty() => last.statistics_before,
-            Purpose::Training => last.statistics_before + STATISTICS * leading_dimension(last.out_dim),
-            Purpose::Inference => 0,
-        }
-    }
-
-    /// In inference, elements of the buffer that layers take turns in: number 0 for even layers, 1 for odd ones.
-    const fn turn_len(&self, turn: usize) -> usize {
-        let mut widest = 0;
-        let mut i = turn;
-        while i < self.layers().len() {
-            let width = leading_dimension(self.layers()[i].out_dim);
-            widest = if width > widest { width } else { widest };
-            i += 2;
-        }
-        self.block_rows() * widest
-    }
-
     /// Where an input is gathered to among the inputs of a block, for `rows` rows, unless it lies among the outputs.
+    #[inline]
     pub(crate) const fn input(&self, input: usize, rows: usize) -> Region {
         let Input { columns, before, .. } = self.inputs()[input];
-        Region::new(self.block_rows() * before, rows, columns)
+        Region::new(self.lengths.block_rows * before, rows, columns)
     }
 
     /// Where a value lies among the outputs of a block, for `rows` rows; nowhere for most inputs.
+    #[inline]
     pub(crate) const fn value(&self, value: Value, rows: usize) -> Option<Region> {
         match value {
             Value::Layer(i) => Some(self.output(i, rows)),
@@ -387,17 +403,19 @@ impl<'a> Plan<'a> {
     }
 
     /// Where the output of a layer lies among the outputs of a block, for `rows` rows.
+    #[inline]
     pub(crate) const fn output(&self, layer: usize, rows: usize) -> Region {
         if self.takes_turns {
-            let offset = if layer.is_multiple_of(2) { 0 } else { self.turn_len(0) };
+            let offset = if layer.is_multiple_of(2) { 0 } else { self.lengths.even_outputs };
             return Region::new(offset, rows, self.layers()[layer].out_dim);
         }
         self.in_outputs(self.layers()[layer].output, rows, self.layers()[layer].out_dim)
     }
 
+    #[inline]
     const fn in_outputs(&self, place: Place, rows: usize, columns: usize) -> Region {
         let root = &self.layers()[place.root];
-        let offset = self.block_rows() * root.outputs_before + place.column;
+        let offset = self.lengths.block_rows * root.outputs_before + place.column;
         Region { offset, rows, columns, leading_dimension: leading_dimension(root.out_dim) }
     }
 
@@ -405,32 +423,32 @@ impl<'a> Plan<'a> {
     pub(crate) const fn gradient(&self, layer: usize, rows: usize) -> Region {
         let Layer { gradient, out_dim, .. } = self.layers()[layer];
         let root = &self.layers()[gradient.root];
-        let offset = self.block_rows() * root.gradients_before + gradient.column;
+        let offset = self.lengths.block_rows * root.gradients_before + gradient.column;
         Region { offset, rows, columns: out_dim, leading_dimension: leading_dimension(root.out_dim) }
     }
 
     /// Where the targets of an output lie among the targets of a block, for `rows` rows.
     pub(crate) const fn target(&self, output: usize, rows: usize) -> Region {
-        let mut offset = 0;
-        let mut o = 0;
-        while o < output {
-            offset += self.block_rows() * self.target_leading_dimension(o);
-            o += 1;
-        }
+        let offset = self.lengths.block_rows * self.targets_before(output);
         Region::new(offset, rows, self.layers()[self.outputs()[output].layer].out_dim)
     }
 
     /// The words of a layer's mask among the masks of a block.
     pub(crate) const fn mask(&self, layer: usize, rows: usize) -> Range<usize> {
         let layer = &self.layers()[layer];
-        let first = self.block_rows() * layer.words_before;
+        let first = self.lengths.block_rows * layer.words_before;
         first..first + rows * layer.mask_words()
     }
 
     /// Where the sums of a layer lie among those of a block; empty if they are not kept.
     pub(crate) const fn sums(&self, layer: usize, rows: usize) -> Region {
         let layer = &self.layers()[layer];
-        let offset = self.block_rows() * layer.sums_before;
+        let offset = self.lengths.block_rows * layer.sums_before;
         Region::new(offset, if layer.keeps_sums() { rows } else { 0 }, layer.out_dim)
     }
+}
+
+/// For each output the number of rows that were classified right, behind it a loss for each row.
+const fn losses_of_output(rows: usize) -> usize {
+    LANES + round_up_to_lanes(rows)
 }

@@ -19,6 +19,7 @@ pub struct Region {
 
 /// The leading dimension for rows of `columns` elements: whole vectors, and not a multiple of 1 KiB, because rows that far apart
 /// compete for the same few sets of a cache.
+#[inline]
 pub const fn leading_dimension(columns: usize) -> usize {
     let whole = round_up_to_lanes(columns);
     if whole > 0 && whole.is_multiple_of(256) { whole + LANES } else { whole }
@@ -29,26 +30,31 @@ impl Region {
     pub const NONE: Self = Self::new(0, 0, 0);
 
     /// A matrix at `offset`, its rows padded to [`leading_dimension`].
+    #[inline]
     pub const fn new(offset: usize, rows: usize, columns: usize) -> Self {
         Self { offset, rows, columns, leading_dimension: leading_dimension(columns) }
     }
 
     /// Number of elements, the padding of every row included.
+    #[inline]
     pub const fn len(&self) -> usize {
         self.rows * self.leading_dimension
     }
 
     /// Whether there are no elements.
+    #[inline]
     pub const fn is_empty(&self) -> bool {
         self.rows == 0 || self.columns == 0
     }
 
     /// Index of the first element behind the region.
+    #[inline]
     pub const fn end(&self) -> usize {
         self.offset + self.len()
     }
 
     /// The elements of the region.
+    #[inline]
     pub const fn range(&self) -> Range<usize> {
         self.offset..self.end()
     }
@@ -57,6 +63,7 @@ impl Region {
     ///
     /// # Panics
     /// If the buffer ends before the region.
+    #[inline]
     #[track_caller]
     pub fn of<'a>(&self, buffer: &'a [f32]) -> MatRef<'a> {
         let end = self.offset + extent(self.rows, self.columns, self.leading_dimension);
@@ -68,6 +75,7 @@ impl Region {
     ///
     /// # Panics
     /// If the buffer ends before the region.
+    #[inline]
     #[track_caller]
     pub fn of_mut<'a>(&self, buffer: &'a mut [f32]) -> MatMut<'a> {
         let end = self.offset + extent(self.rows, self.columns, self.leading_dimension);

@@ -19,7 +19,12 @@ impl Cover {
     ///
     /// # Panics
     /// If `longest` is 0.
+    #[inline]
     pub const fn new(len: usize, longest: usize) -> Self {
+        if 0 < len && len <= longest {
+            // Most often so in small products, of which the divisions below would be a good part.
+            return Self { size: len, larger: 0, smaller: 1 };
+        }
         let parts = len.div_ceil(longest);
         if parts == 0 {
             return Self { size: 0, larger: 0, smaller: 0 };
