@@ -3,13 +3,17 @@
 use super::buffer::{Buffer, byte};
 use super::{Against, Candidate, Runner, id, isas, repeat};
 use selvedge::kernels::activations::{self, Elu, Gelu, GeluTanh, Relu, Swish, Tanh};
+use selvedge::kernels::dropout::{AlphaDropout, Combine, Dropout, alpha_dropout_forward, dropout_backward, dropout_forward};
+use selvedge::kernels::fused::batch_norm_relu_dropout_forward;
 use selvedge::kernels::gather::{Scaling, gather, gather_bytes};
 use selvedge::kernels::gemm::RowBlocks;
 use selvedge::kernels::loss::{
     RowWeights, sigmoid_cross_entropy, softmax_cross_entropy, softmax_cross_entropy_one_hot, squared_error,
 };
 use selvedge::kernels::math;
+use selvedge::kernels::norm::{GradientSums, Normalization, batch_norm_backward, batch_norm_forward, gradient_sums, statistics};
 use selvedge::kernels::reduce::column_sums;
+use selvedge::kernels::rng::Stream;
 use selvedge::kernels::softmax::softmax_forward;
 use selvedge::kernels::transpose::{transpose, transpose_masked};
 use selvedge::plan::Region;
@@ -110,7 +114,7 @@ struct Kernel {
 const BYTE_ROWS: usize = 60_000;
 const F32_ROWS: usize = 20_000;
 
-static KERNELS: [Kernel; 12] = [
+static KERNELS: [Kernel; 20] = [
     Kernel {
         name: "tanh_backward",
         shapes: &[(128, 512)],
@@ -247,7 +251,112 @@ static KERNELS: [Kernel; 12] = [
             })
         },
     },
+    Kernel {
+        name: "batch_norm_statistics",
+        shapes: &[(128, 300), (512, 300)],
+        // Two passes: the variance is taken around the mean.
+        against: |isa, m, n| Against::read(isa, 2 * m * n * F32),
+        open: |isa, m, n| {
+            let (region, x) = matrix(m, n);
+            let (mut mean, mut variance) = (vec![0.0; n], vec![0.0; n]);
+            repeat(move || {
+                statistics(isa, RowBlocks::from(region.of(black_box(x.get()))), 0, &mut mean, &mut variance);
+                black_box((&mut mean, &mut variance));
+            })
+        },
+    },
+    Kernel {
+        name: "batch_norm",
+        shapes: &[(128, 512)],
+        against: |_, m, n| Against::copy(2 * m * n * F32, 2 * m * n * F32),
+        open: |isa, m, n| {
+            let (region, x) = matrix(m, n);
+            let (columns, mut y) = (Buffer::new(n, 1.0), Buffer::zeros(region.len()));
+            repeat(move || {
+                batch_norm_forward(isa, region.of(black_box(x.get())), normalization(columns.get()), region.of_mut(y.get_mut()));
+            })
+        },
+    },
+    Kernel {
+        name: "batch_norm_gradient_sums",
+        shapes: &[(128, 512)],
+        against: |isa, m, n| Against::read(isa, 2 * m * n * F32),
+        open: |isa, m, n| {
+            let ((region, x), (_, dy), columns) = (matrix(m, n), matrix(m, n), Buffer::new(n, 1.0));
+            let (mut dgamma, mut dbeta) = (vec![0.0; n], vec![0.0; n]);
+            repeat(move || {
+                let [x, dy] = [&x, &dy].map(|matrix| RowBlocks::from(region.of(black_box(matrix.get()))));
+                gradient_sums(isa, dy, x, normalization(columns.get()), 0, [&mut dgamma, &mut dbeta]);
+            })
+        },
+    },
+    Kernel {
+        name: "batch_norm_backward",
+        shapes: &[(128, 512)],
+        against: |_, m, n| Against::copy(2 * m * n * F32, 3 * m * n * F32),
+        open: |isa, m, n| {
+            // No gradient, which stays so however often it is passed back.
+            let ((region, x), columns, zeros) = (matrix(m, n), Buffer::new(n, 1.0), vec![0.0; n]);
+            let mut dy = Buffer::zeros(region.len());
+            repeat(move || {
+                let sums = GradientSums { dgamma: &zeros, dbeta: &zeros, rows: m };
+                let dy = region.of_mut(dy.get_mut());
+                batch_norm_backward(isa, region.of(black_box(x.get())), normalization(columns.get()), sums, dy);
+            })
+        },
+    },
+    Kernel {
+        name: "batch_norm_relu_dropout",
+        shapes: &[(128, 512)],
+        against: |_, m, n| Against::copy(2 * m * n * F32, 2 * m * n * F32),
+        open: |isa, m, n| {
+            let ((region, x), columns) = (matrix(m, n), Buffer::new(n, 1.0));
+            let (mut y, mut mask) = (Buffer::zeros(region.len()), vec![0; m * n.div_ceil(LANES)]);
+            repeat(move || {
+                let (x, y) = (region.of(black_box(x.get())), region.of_mut(y.get_mut()));
+                batch_norm_relu_dropout_forward(isa, x, normalization(columns.get()), (half(), STREAM), y, &mut mask);
+            })
+        },
+    },
+    Kernel {
+        name: "dropout",
+        shapes: &[(128, 512)],
+        against: |_, m, n| Against::copy(m * n * F32, 2 * m * n * F32),
+        open: |isa, m, n| {
+            let ((region, mut x), mut mask) = (matrix(m, n), vec![0; m * n.div_ceil(LANES)]);
+            repeat(move || dropout_forward(isa, half(), STREAM, region.of_mut(black_box(x.get_mut())), &mut mask, Combine::Replace))
+        },
+    },
+    Kernel {
+        name: "dropout_backward",
+        shapes: &[(128, 512)],
+        against: |_, m, n| Against::copy(m * n * F32, 2 * m * n * F32),
+        open: |isa, m, n| {
+            let ((region, mut dy), mask) = (matrix(m, n), vec![0x5a5a; m * n.div_ceil(LANES)]);
+            repeat(move || dropout_backward(isa, half(), black_box(&mask), region.of_mut(dy.get_mut())))
+        },
+    },
+    Kernel {
+        name: "alpha_dropout",
+        shapes: &[(128, 512)],
+        against: |_, m, n| Against::copy(m * n * F32, 2 * m * n * F32),
+        open: |isa, m, n| {
+            let ((region, mut x), mut mask) = (matrix(m, n), vec![0; m * n.div_ceil(LANES)]);
+            let dropout = AlphaDropout::new(0.5).expect("a rate");
+            repeat(move || alpha_dropout_forward(isa, dropout, STREAM, region.of_mut(black_box(x.get_mut())), &mut mask))
+        },
+    },
 ];
+
+const STREAM: Stream = Stream { seed: 1, step: 2, layer: 3, first_row: 0 };
+
+fn half() -> Dropout {
+    Dropout::new(0.5).expect("a rate")
+}
+
+fn normalization(columns: &[f32]) -> Normalization<'_> {
+    Normalization { mean: columns, inverse_deviation: columns, gamma: columns, beta: columns }
+}
 
 fn matrix(m: usize, n: usize) -> (Region, Buffer) {
     let region = Region::new(0, m, n);

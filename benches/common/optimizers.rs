@@ -2,7 +2,7 @@
 
 use super::buffer::Buffer;
 use super::{Against, Candidate, Runner, id, isas, repeat};
-use selvedge::kernels::optimizers::{Momentum, MomentumKind, Sgd, update};
+use selvedge::kernels::optimizers::{AdamSettings, Momentum, MomentumKind, RmsPropSettings, Sgd, update};
 use selvedge::simd::{Isa, MapOp};
 use std::hint::black_box;
 
@@ -14,12 +14,15 @@ const LEARNING_RATE: f32 = 1e-9;
 
 pub(super) fn candidates() -> Vec<Candidate> {
     let momentum = |kind| Momentum { learning_rate: LEARNING_RATE, momentum: 0.9, kind };
+    let learning_rate = f64::from(LEARNING_RATE);
     let mut all = Vec::new();
     for isa in isas() {
         for len in LENGTHS {
             all.push(candidate::<1>("sgd", isa, len, Sgd { learning_rate: LEARNING_RATE }));
             all.push(candidate::<2>("momentum", isa, len, momentum(MomentumKind::Classic)));
             all.push(candidate::<2>("nesterov", isa, len, momentum(MomentumKind::Nesterov)));
+            all.push(candidate::<2>("rmsprop", isa, len, RmsPropSettings { learning_rate, ..Default::default() }.rule()));
+            all.push(candidate::<3>("adam", isa, len, AdamSettings { learning_rate, ..Default::default() }.at_step(1)));
         }
     }
     all
