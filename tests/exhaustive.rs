@@ -11,7 +11,7 @@
 //! counts: a wrong sign is an infinite error. The functions must also stay in their range, and growing functions must grow.
 #![allow(clippy::print_stdout, reason = "the tables are read by people")]
 
-use selvedge::kernels::activations::{self, Elu, Gelu, Selu, Swish};
+use selvedge::kernels::activations::{self, Elu, Gelu, GeluTanh, Selu, Swish};
 use selvedge::kernels::math::slices;
 use selvedge::simd::Isa;
 use std::fmt::Write;
@@ -36,7 +36,7 @@ struct Function {
 const EVERYTHING: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
 const POSITIVE: [f32; 2] = [0.0, f32::INFINITY];
 
-const FUNCTIONS: [Function; 13] = [
+const FUNCTIONS: [Function; 14] = [
     Function {
         name: "exp",
         run: slices::exp,
@@ -138,6 +138,15 @@ const FUNCTIONS: [Function; 13] = [
         hash: None,
     },
     Function {
+        name: "gelu tanh",
+        run: |isa, x, y| activations::forward(isa, GeluTanh, x, y),
+        truth: gelu_tanh,
+        bounds: [2.0, 3.0],
+        range: [-0.171, f32::INFINITY],
+        growing: false,
+        hash: None,
+    },
+    Function {
         name: "swish",
         run: |isa, x, y| activations::forward(isa, Swish, x, y),
         truth: |x| if x == f64::NEG_INFINITY { -0.0 } else { x * sigmoid(x) },
@@ -150,6 +159,14 @@ const FUNCTIONS: [Function; 13] = [
 
 fn sigmoid(x: f64) -> f64 {
     if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) }
+}
+
+fn gelu_tanh(x: f64) -> f64 {
+    if x == f64::NEG_INFINITY {
+        return -0.0;
+    }
+    // `(1 + tanh(u)) / 2` is `sigmoid(2 u)`.
+    x * sigmoid((8.0 / core::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x))
 }
 
 fn normal_cdf(x: f64) -> f64 {

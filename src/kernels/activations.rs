@@ -330,14 +330,21 @@ impl Activation for Gelu {
     const DERIVATIVE_FROM: Source = Source::Input;
     #[inline(always)]
     fn forward<S: Simd>(&self, simd: S, z: S::F32) -> S::F32 {
-        let (t, p, r, n) = math::normal_tail(simd, z);
-        let tail = math::scale(simd, simd.mul(simd.mul(t, r), p), n);
+        let tail = math::NormalTail::new(simd, z);
+        // t (y + y_low), whose rounding error is added before it may become denormal.
+        let (y, y_low) = tail.probability(simd);
+        let product = simd.mul(tail.t, y);
+        let product_low = simd.mul_add(tail.t, y, simd.sub(simd.zero(), product));
+        let product_low = simd.mul_add(tail.t, y_low, product_low);
+        let tail = math::scale(simd, simd.add(product, product_low), tail.n);
         simd.select(simd.lt(z, simd.zero()), simd.mul(tail, simd.splat(-1.0)), simd.sub(z, tail))
     }
     #[inline(always)]
     fn backward<S: Simd>(&self, simd: S, z: S::F32, dy: S::F32) -> S::F32 {
-        let (t, p, r, n) = math::normal_tail(simd, z);
-        let tail = math::scale(simd, simd.mul(simd.mul_add(t, simd.splat(-DENSITY), r), p), n);
+        // The absolute error counts here, so the factors are taken as they are.
+        let math::NormalTail { t, p, m, inverse, n, .. } = math::NormalTail::new(simd, z);
+        let slope = simd.mul_add(t, simd.splat(-DENSITY), simd.mul(m, inverse));
+        let tail = math::scale(simd, simd.mul(slope, p), n);
         let slope = simd.select(simd.lt(z, simd.zero()), tail, simd.sub(simd.splat(1.0), tail));
         simd.mul(slope, dy)
     }
