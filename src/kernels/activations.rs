@@ -34,14 +34,15 @@
 //! # Accuracy
 //!
 //! Largest error of the forward functions in units in the last place (ULP) of the exact result, with fused multiply-add and without,
-//! measured by `tests/exhaustive.rs` over all `2^32` arguments, those with a star over every 61st:
+//! measured by `tests/exhaustive.rs` over all `2^32` arguments:
 //!
-//! | sigmoid | tanh | softplus | elu, `alpha = 1` | selu | swish | gelu |
-//! |---|---|---|---|---|---|---|
-//! | 0.793, 1.474 | 0.723, 0.809 | 0.976, 0.978 | 0.894, 0.900 | 1.901, 1.901 | 1.495 *, 2.311 * | 4.55 *, 4.99 * |
+//! | sigmoid | tanh | softplus | elu, `alpha = 1` | selu | swish | gelu | gelu, tanh |
+//! |---|---|---|---|---|---|---|---|
+//! | 0.793, 1.474 | 0.723, 0.809 | 0.976, 0.978 | 0.894, 0.900 | 1.901, 1.901 | 1.522, 2.352 | 1.304, 3.201 | 215, 215 |
 //!
-//! Relu and its kin are exact but for the product with the slope. The error of GELU is that of its small negative values, which are
-//! products of an exponential and a quotient; [`GeluTanh`] says what is true of it. The derivatives have absolute errors, for
+//! Relu and its kin are exact but for the product with the slope. GELU multiplies an exponential, a polynomial and a quotient; their
+//! rounding errors are kept until the end, which takes 1.8 times as long as without, when the error was 4.6. [`GeluTanh`] says where
+//! its large relative errors are. The derivatives have absolute errors, for
 //! `dy = 1`, of at most `2^-24` (elu, sigmoid), `2^-23` (tanh, softplus) and `2^-22` (the others), twice that without fused
 //! multiply-add; the tests assert these bounds, from `z` by way of `y`, for `|z| <= 30`.
 //!
@@ -353,8 +354,8 @@ impl Activation for Gelu {
 /// The approximation of [`Gelu`] by the hyperbolic tangent, `z (1 + tanh(v / 2)) / 2 = z sigmoid(v)` with
 /// `v = sqrt(8 / pi) (z + 0.044715 z^3)`.
 ///
-/// The rounding of `v` shows in the tail: for negative `z` the relative error grows with `|v|`; the
-/// absolute error stays below `2^-23`.
+/// The rounding of `v` shows in the tail: for negative `z` the relative error grows with `|v|`, to 215 units in the last place at
+/// `z = -10`, where the function is `-4.7e-38`; the absolute error stays below `2^-23`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GeluTanh;
 
