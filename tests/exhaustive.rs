@@ -11,7 +11,7 @@
 //! counts: a wrong sign is an infinite error. The functions must also stay in their range, and growing functions must grow.
 #![allow(clippy::print_stdout, reason = "the tables are read by people")]
 
-use selvedge::kernels::activations::{self, Elu, Gelu, Selu, Swish};
+use selvedge::kernels::activations::{self, Elu, Gelu, GeluTanh, Selu, Swish};
 use selvedge::kernels::math::slices;
 use selvedge::simd::Isa;
 use std::fmt::Write;
@@ -36,7 +36,7 @@ struct Function {
 const EVERYTHING: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
 const POSITIVE: [f32; 2] = [0.0, f32::INFINITY];
 
-const FUNCTIONS: [Function; 13] = [
+const FUNCTIONS: [Function; 14] = [
     Function {
         name: "exp",
         run: slices::exp,
@@ -46,7 +46,15 @@ const FUNCTIONS: [Function; 13] = [
         growing: true,
         hash: Some(0x49be_1756_b755_29ee),
     },
-    Function { name: "exp2", run: slices::exp2, truth: f64::exp2, bounds: [1.0, 1.25], range: POSITIVE, growing: true, hash: None },
+    Function {
+        name: "exp2",
+        run: slices::exp2,
+        truth: f64::exp2,
+        bounds: [1.0, 1.25],
+        range: POSITIVE,
+        growing: true,
+        hash: Some(0x0086_f75b_dfba_ca5f),
+    },
     Function {
         name: "expm1",
         run: slices::expm1,
@@ -54,7 +62,7 @@ const FUNCTIONS: [Function; 13] = [
         bounds: [1.0, 1.25],
         range: [-1.0, f32::INFINITY],
         growing: true,
-        hash: None,
+        hash: Some(0x35f3_a0f3_ac72_0123),
     },
     Function {
         name: "ln",
@@ -105,10 +113,10 @@ const FUNCTIONS: [Function; 13] = [
         name: "normal_cdf",
         run: slices::normal_cdf,
         truth: normal_cdf,
-        bounds: [5.0, 6.0],
+        bounds: [1.5, 3.25],
         range: [0.0, 1.0],
         growing: false,
-        hash: None,
+        hash: Some(0xe261_4f47_6e9f_4b1e),
     },
     Function {
         name: "elu",
@@ -132,10 +140,19 @@ const FUNCTIONS: [Function; 13] = [
         name: "gelu",
         run: |isa, x, y| activations::forward(isa, Gelu, x, y),
         truth: |x| if x == f64::NEG_INFINITY { -0.0 } else { x * normal_cdf(x) },
-        bounds: [5.0, 6.0],
+        bounds: [1.5, 3.5],
         range: [-0.17, f32::INFINITY],
         growing: false,
-        hash: None,
+        hash: Some(0xbf66_3fb1_2e86_c88d),
+    },
+    Function {
+        name: "gelu tanh",
+        run: |isa, x, y| activations::forward(isa, GeluTanh, x, y),
+        truth: gelu_tanh,
+        bounds: [220.0, 220.0],
+        range: [-0.171, f32::INFINITY],
+        growing: false,
+        hash: Some(0xcfe2_3f8c_ed6a_b119),
     },
     Function {
         name: "swish",
@@ -144,12 +161,20 @@ const FUNCTIONS: [Function; 13] = [
         bounds: [2.0, 3.0],
         range: [-0.279, f32::INFINITY],
         growing: false,
-        hash: None,
+        hash: Some(0x2a2e_bb4f_ad55_8aa5),
     },
 ];
 
 fn sigmoid(x: f64) -> f64 {
     if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) }
+}
+
+fn gelu_tanh(x: f64) -> f64 {
+    if x == f64::NEG_INFINITY {
+        return -0.0;
+    }
+    // `(1 + tanh(u)) / 2` is `sigmoid(2 u)`.
+    x * sigmoid((8.0 / core::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x))
 }
 
 fn normal_cdf(x: f64) -> f64 {

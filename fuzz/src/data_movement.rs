@@ -1,18 +1,20 @@
-//! Gathered rows and transposed matrices: nothing but copies, so every bit counts, even of a NaN.
+//! Gathered rows, transposed and merged matrices: copies, of which every bit counts, even of a NaN, and sums.
 
 use super::operands::Operands;
 use super::support::isas::isas;
 use arbitrary::Result;
 use selvedge::kernels::gather::{Scaling, gather, gather_bytes};
+use selvedge::kernels::merge;
 use selvedge::kernels::transpose::{transpose, transpose_added, transpose_masked};
 use selvedge::reference;
 use selvedge::simd::LANES;
 
 /// Compares one case; bytes that are no case are passed over.
 pub fn run(bytes: &[u8]) {
-    let _ = Operands::new(bytes).and_then(|mut operands| match operands.flag()? {
-        true => gathered(&mut operands),
-        false => transposed(&mut operands),
+    let _ = Operands::new(bytes).and_then(|mut operands| match operands.up_to(2)? {
+        0 => gathered(&mut operands),
+        1 => transposed(&mut operands),
+        _ => merged(&mut operands),
     });
 }
 
@@ -56,6 +58,23 @@ fn transposed(operands: &mut Operands<'_>) -> Result<()> {
         transpose_added(isa, x.as_ref(), found.as_mut());
         reference::transpose::transpose_added(x.as_ref(), expected.as_mut());
         found.assert_same(&expected, &format_args!("{case}, added"));
+    }
+    Ok(())
+}
+
+fn merged(operands: &mut Operands<'_>) -> Result<()> {
+    let (m, n) = (operands.up_to(9)?, operands.length(70)?);
+    let (x, y, target) = (operands.matrix((m, n))?, operands.matrix((m, n))?, operands.target((m, n))?);
+    let x = operands.make(&x);
+    let (mut found, mut expected) = (operands.make(&target), target.twin());
+    merge::copy(x.as_ref(), found.as_mut());
+    reference::merge::copy(x.as_ref(), expected.as_mut());
+    found.assert_moved(&expected, &format_args!("{m} x {n}, copied"));
+    for isa in isas() {
+        let (mut found, mut expected) = (operands.make(&y), y.twin());
+        merge::add(isa, x.as_ref(), found.as_mut());
+        reference::merge::add(x.as_ref(), expected.as_mut());
+        found.assert_same(&expected, &format_args!("{isa}, {m} x {n}, added"));
     }
     Ok(())
 }

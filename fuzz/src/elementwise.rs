@@ -107,6 +107,14 @@ fn prelu(operands: &mut Operands<'_>) -> Result<()> {
         assert_same(&found, &expected(&|i| twin::prelu(alpha[i], z[i], dy[i])), &case);
         activations::prelu_alpha_terms(isa, &z, &dy, &mut found);
         assert_same(&found, &expected(&|i| twin::prelu_alpha_term(z[i], dy[i])), &case);
+
+        let mut y = operands.placed(&z);
+        activations::prelu_forward_in_place(isa, &alpha, &mut y);
+        assert_same(&y, &expected(&|i| twin::prelu(alpha[i], z[i], z[i])), &format_args!("{case}, in place"));
+        let (mut terms, mut dz) = (operands.placed(&z), operands.placed(&dy));
+        activations::prelu_backward_in_place(isa, &alpha, &mut terms, &mut dz);
+        assert_same(&terms, &expected(&|i| twin::prelu_alpha_term(z[i], dy[i])), &format_args!("{case}, in place: terms"));
+        assert_same(&dz, &expected(&|i| twin::prelu(alpha[i], z[i], dy[i])), &format_args!("{case}, in place: backward"));
     }
     Ok(())
 }

@@ -46,7 +46,17 @@
 //!    it fail.
 //! 3. Write the kernel: checks of lengths with both numbers on the first lines, then a private struct that implements
 //!    [`SimdOp`](crate::simd::SimdOp) or [`MapOp`](crate::simd::MapOp). No remainder loop, no intrinsic, no unsafe.
-//! 4. Add its row to the table above and to the table of its own file, and a bench.
+//! 4. Add its row to the table above and to the table of its own file, and a bench; and its operands to
+//!    `tests/kernels/special_values`, which says what to put in the table below.
+//!
+//! # Special values
+//!
+//! What comes out where one operand holds a special value among usual numbers. Where several outputs depend on it the worst is shown,
+//! in the order of the list of signs. It is the same on every instruction set; a test compares this table with what it finds.
+//!
+//! ```text
+#![doc = include_str!("special_values.txt")]
+//! ```
 
 pub mod activations;
 pub mod clipping;

@@ -300,7 +300,9 @@ impl MapOp<1, 4> for AmsGrad {
     #[inline(always)]
     fn map<S: Simd>(&self, simd: S, [g]: [S::F32; 1], [w, m, v, h]: [S::F32; 4]) -> [S::F32; 4] {
         let (m, v) = self.0.moments.update(simd, g, m, v);
-        let h = simd.max(h, v);
+        // NaN stays, be it in the one or in the other.
+        let larger = simd.select(simd.lt(h, v), v, h);
+        let h = simd.select(simd.eq(v, v), larger, v);
         [simd.sub(w, self.0.step(simd, m, h)), m, v, h]
     }
 }

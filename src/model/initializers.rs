@@ -161,11 +161,11 @@ impl Initializer {
             }
             Self::Orthogonal { gain } => fill_orthogonal(weights, f64::from(gain), &mut random),
             Self::GlorotUniform | Self::HeUniform | Self::LeCunUniform => {
-                let limit = (3.0 * self.variance(fans)).sqrt();
+                let limit = self.limit(fans);
                 fill_uniform(weights, -limit, limit, &mut random);
             }
             Self::GlorotNormal | Self::HeNormal | Self::LeCunNormal => {
-                fill_truncated_normal(weights, 0.0, self.variance(fans).sqrt() / DEVIATION_AFTER_THE_CUT, &mut random);
+                fill_truncated_normal(weights, 0.0, self.deviation_before_the_cut(fans), &mut random);
             }
         }
         Ok(())
@@ -180,6 +180,16 @@ impl Initializer {
             _ => (0.0, 1.0),
         };
         scale / fan.max(1.0)
+    }
+
+    /// The bound of the uniform distribution of this variance.
+    fn limit(&self, fans: Fans) -> f64 {
+        (3.0 * self.variance(fans)).sqrt()
+    }
+
+    /// The standard deviation of the normal distribution that has this variance once it is cut.
+    fn deviation_before_the_cut(&self, fans: Fans) -> f64 {
+        self.variance(fans).sqrt() / DEVIATION_AFTER_THE_CUT
     }
 
     fn check(&self) -> Result<(), InitializerError> {
@@ -361,12 +371,43 @@ mod tests {
         assert_eq!(mix(0), 0xe220_a839_7b1d_cdaf);
     }
 
+    /// Worked out by hand, for the shapes of the network 784-300-100-10 and a single unit.
+    #[test]
+    fn limits_and_deviations_are_those_of_the_formulas() {
+        let fans = |fan_in, fan_out| Fans { fan_in, fan_out };
+        let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-9, "{expected} expected, found {found}");
+        let limits = [
+            (Initializer::GlorotUniform, fans(784, 300), 0.074_397_952_6),
+            (Initializer::GlorotUniform, fans(300, 100), 0.122_474_487_1),
+            (Initializer::GlorotUniform, fans(100, 10), 0.233_549_683_2),
+            (Initializer::GlorotUniform, fans(1, 1), 1.732_050_807_6),
+            (Initializer::HeUniform, fans(784, 300), 0.087_481_776_5),
+            (Initializer::LeCunUniform, fans(784, 300), 0.061_858_957_4),
+        ];
+        for (initializer, fans, limit) in limits {
+            close(initializer.limit(fans), limit);
+        }
+        let deviations = [
+            (Initializer::HeNormal, fans(784, 300), 0.057_419_456_3),
+            (Initializer::LeCunNormal, fans(784, 300), 0.040_601_686_9),
+            (Initializer::GlorotNormal, fans(784, 300), 0.048_831_770_0),
+            (Initializer::HeNormal, fans(2, 1), 1.136_847_234_3),
+        ];
+        for (initializer, fans, deviation) in deviations {
+            close(initializer.deviation_before_the_cut(fans), deviation);
+        }
+        // The variance of the normal distribution between -2 and 2 is 1 - 4 phi(2) / (2 Phi(2) - 1).
+        let density = (-2.0_f64).exp() / (2.0 * core::f64::consts::PI).sqrt();
+        let inside = libm::erf(core::f64::consts::SQRT_2);
+        assert!((DEVIATION_AFTER_THE_CUT.powi(2) - (1.0 - 4.0 * density / inside)).abs() < 1e-14);
+    }
+
     #[test]
     fn uniform_bounds_and_moments() {
         // Glorot: sqrt(6 / (784 + 300)); He: sqrt(6 / 784); LeCun: sqrt(3 / 784).
         let expected = [
             (Initializer::GlorotUniform, 0.074_397_952_6),
-            (Initializer::HeUniform, 0.087_481_777_1),
+            (Initializer::HeUniform, 0.087_481_776_5),
             (Initializer::LeCunUniform, 0.061_858_957_4),
             (Initializer::Uniform { low: -0.05, high: 0.05 }, 0.05),
         ];
@@ -463,16 +504,18 @@ mod tests {
 
     #[test]
     fn orthogonal_rows_or_columns() {
-        for (fan_in, fan_out) in [(1, 1), (1, 9), (9, 1), (20, 20), (20, 33), (33, 20), (64, 64)] {
-            let q = filled(Initializer::Orthogonal { gain: 2.0 }, Fans { fan_in, fan_out }, 8, 9);
+        let shapes = [(1, 1), (1, 9), (9, 1), (20, 20), (20, 33), (33, 20), (64, 64), (300, 100), (100, 300)];
+        for ((fan_in, fan_out), gain) in shapes.into_iter().flat_map(|shape| [1.0, 2.0, 0.5, -3.0].map(|gain| (shape, gain))) {
+            let q = filled(Initializer::Orthogonal { gain }, Fans { fan_in, fan_out }, 8, 9);
             // Gram matrix of the shorter side: gain squared times the identity.
             let at = |i: usize, k: usize| f64::from(if fan_in < fan_out { q[i * fan_out + k] } else { q[k * fan_out + i] });
             let (count, length) = (fan_in.min(fan_out), fan_in.max(fan_out));
+            let square = f64::from(gain * gain);
             for i in 0..count {
-                for j in 0..count {
+                for j in 0..=i {
                     let product: f64 = (0..length).map(|k| at(i, k) * at(j, k)).sum();
-                    let expected = if i == j { 4.0 } else { 0.0 };
-                    assert!((product - expected).abs() < 2e-6, "{fan_in} x {fan_out}, {i} . {j}: {product}");
+                    let expected = if i == j { square } else { 0.0 };
+                    assert!((product - expected).abs() < 5e-7 * square, "{fan_in} x {fan_out}, {gain}, {i} . {j}: {product}");
                 }
             }
         }

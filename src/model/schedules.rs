@@ -156,14 +156,35 @@ impl LearningRateSchedule for PowerDecay {
     }
 }
 
-/// Exponential scheduling: `lr0 * rate^(t / s)`: every s steps the learning rate is multiplied by the rate.
+/// What [`ExponentialDecay`] and [`InverseTimeDecay`] are made of: where they start, and what happens how often.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ExponentialDecay {
+struct Decay {
     initial: f64,
     decay_steps: u64,
     rate: f64,
     staircase: bool,
 }
+
+impl Decay {
+    fn new(initial: f64, decay_steps: u64, rate: f64) -> Result<Self, ScheduleError> {
+        check_not_negative("initial learning rate", initial)?;
+        check_steps("decay steps", decay_steps)?;
+        check_not_negative("decay rate", rate)?;
+        Ok(Self { initial, decay_steps, rate, staircase: false })
+    }
+
+    fn staircase(self) -> Self {
+        Self { staircase: true, ..self }
+    }
+
+    fn periods(&self, step: u64) -> f64 {
+        periods(step, self.decay_steps, self.staircase)
+    }
+}
+
+/// Exponential scheduling: `lr0 * rate^(t / s)`: every s steps the learning rate is multiplied by the rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExponentialDecay(Decay);
 
 impl ExponentialDecay {
     /// Starts at `initial_learning_rate` and multiplies it by `rate` every `decay_steps` steps.
@@ -171,32 +192,25 @@ impl ExponentialDecay {
     /// # Errors
     /// If `decay_steps` is 0 or another number is negative or not finite.
     pub fn new(initial_learning_rate: f64, decay_steps: u64, rate: f64) -> Result<Self, ScheduleError> {
-        check_not_negative("initial learning rate", initial_learning_rate)?;
-        check_steps("decay steps", decay_steps)?;
-        check_not_negative("decay rate", rate)?;
-        Ok(Self { initial: initial_learning_rate, decay_steps, rate, staircase: false })
+        Decay::new(initial_learning_rate, decay_steps, rate).map(Self)
     }
 
     /// Falls once every `decay_steps` steps instead of a little in each.
     pub fn staircase(self) -> Self {
-        Self { staircase: true, ..self }
+        Self(self.0.staircase())
     }
 }
 
 impl LearningRateSchedule for ExponentialDecay {
     fn learning_rate(&self, step: u64) -> f32 {
-        (self.initial * libm::pow(self.rate, periods(step, self.decay_steps, self.staircase))) as f32
+        let Self(decay) = self;
+        (decay.initial * libm::pow(decay.rate, decay.periods(step))) as f32
     }
 }
 
 /// Inverse time decay: `lr0 / (1 + rate * t / s)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct InverseTimeDecay {
-    initial: f64,
-    decay_steps: u64,
-    rate: f64,
-    staircase: bool,
-}
+pub struct InverseTimeDecay(Decay);
 
 impl InverseTimeDecay {
     /// Starts at `initial_learning_rate`.
@@ -204,21 +218,19 @@ impl InverseTimeDecay {
     /// # Errors
     /// If `decay_steps` is 0 or another number is negative or not finite.
     pub fn new(initial_learning_rate: f64, decay_steps: u64, rate: f64) -> Result<Self, ScheduleError> {
-        check_not_negative("initial learning rate", initial_learning_rate)?;
-        check_steps("decay steps", decay_steps)?;
-        check_not_negative("decay rate", rate)?;
-        Ok(Self { initial: initial_learning_rate, decay_steps, rate, staircase: false })
+        Decay::new(initial_learning_rate, decay_steps, rate).map(Self)
     }
 
     /// Falls once every `decay_steps` steps instead of a little in each.
     pub fn staircase(self) -> Self {
-        Self { staircase: true, ..self }
+        Self(self.0.staircase())
     }
 }
 
 impl LearningRateSchedule for InverseTimeDecay {
     fn learning_rate(&self, step: u64) -> f32 {
-        (self.initial / (1.0 + self.rate * periods(step, self.decay_steps, self.staircase))) as f32
+        let Self(decay) = self;
+        (decay.initial / (1.0 + decay.rate * decay.periods(step))) as f32
     }
 }
 

@@ -84,13 +84,16 @@ impl Scalar for Selu {
 
 impl Scalar for Gelu {
     fn forward(&self, isa: Isa, z: f32) -> f32 {
-        let (t, p, r, n) = math::normal_tail(isa, z);
-        let tail = math::scale(t * r * p, n);
+        let tail = math::NormalTail::new(isa, z);
+        let (y, y_low) = tail.probability(isa);
+        let product = tail.t * y;
+        let product_low = multiply_add(isa, tail.t, y_low, multiply_add(isa, tail.t, y, -product));
+        let tail = math::scale(product + product_low, tail.n);
         if z < 0.0 { -tail } else { z - tail }
     }
     fn backward(&self, isa: Isa, z: f32, dy: f32) -> f32 {
-        let (t, p, r, n) = math::normal_tail(isa, z);
-        let tail = math::scale(multiply_add(isa, t, -DENSITY, r) * p, n);
+        let math::NormalTail { t, p, m, inverse, n, .. } = math::NormalTail::new(isa, z);
+        let tail = math::scale(multiply_add(isa, t, -DENSITY, m * inverse) * p, n);
         let slope = if z < 0.0 { tail } else { 1.0 - tail };
         slope * dy
     }

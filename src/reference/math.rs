@@ -43,21 +43,22 @@ fn reduce(isa: Isa, x: f32) -> (f32, i32) {
     (multiply_add(isa, n, -LN2_LOW, multiply_add(isa, n, -LN2_HIGH, x)), exponent)
 }
 
-fn exp_of_reduced(isa: Isa, r: f32) -> (f32, f32) {
+fn exp_of_reduced_in_parts(isa: Isa, r: f32) -> (f32, f32) {
     let q = polynomial(isa, r, &EXP);
-    (multiply_add(isa, multiply_add(isa, q, r, 1.0), r, 1.0), q)
+    let p = multiply_add(isa, multiply_add(isa, q, r, 1.0), r, 1.0);
+    (p, multiply_add(isa, q * r, r, r - (p - 1.0)))
 }
 
 fn exp_parts(isa: Isa, x: f32) -> (f32, f32, i32) {
     let (r, n) = reduce(isa, x);
-    let (p, q) = exp_of_reduced(isa, r);
-    (p, multiply_add(isa, q * r, r, r - (p - 1.0)), n)
+    let (p, low) = exp_of_reduced_in_parts(isa, r);
+    (p, low, n)
 }
 
 /// `e^x`
 pub fn exp(isa: Isa, x: f32) -> f32 {
     let (r, n) = reduce(isa, clamp(x, EXP_LOWEST, EXP_HIGHEST));
-    scale(exp_of_reduced(isa, r).0, n)
+    scale(exp_of_reduced_in_parts(isa, r).0, n)
 }
 
 /// `2^x`
@@ -137,8 +138,7 @@ pub fn log1p(isa: Isa, x: f32) -> f32 {
         let f = mantissa - 1.0;
         let (high, low) = ln_of_parts(isa, exponent as f32, f);
         let f_low = sum_low * power_of_two(2 - exponent) * 0.25;
-        let inverse = multiply_add(isa, f, f - 1.0, 1.0);
-        high + multiply_add(isa, f_low, inverse, low)
+        high + multiply_add(isa, f_low, polynomial(isa, f, &MANTISSA_INVERSE), low)
     })
 }
 
@@ -202,26 +202,67 @@ pub fn softplus(isa: Isa, x: f32) -> f32 {
     high + (smaller - (high - larger) + low)
 }
 
-pub(crate) fn normal_tail(isa: Isa, x: f32) -> (f32, f32, f32, i32) {
-    let t = clamp(x.abs(), 0.0, TAIL_HIGHEST);
-    let head = f32::from_bits(t.to_bits() & HEAD_BITS as u32);
-    let high = head * head * -0.5;
-    let low = (t + head) * (t - head) * -0.5;
-    let (n, exponent) = round(isa, high + low, LOG2_E);
-    let r = multiply_add(isa, n, -LN2_HIGH, high) + multiply_add(isa, n, -LN2_LOW, low);
-    let w = 1.0 / (t + 4.0);
-    let q = (t - 4.0) * w;
-    let remainder = multiply_add(isa, q + 1.0, -4.0, t);
-    let remainder = multiply_add(isa, q, -t, remainder);
-    let q = multiply_add(isa, remainder, w, q);
-    (t, exp_of_reduced(isa, r).0, polynomial(isa, q, &TAIL) * w, exponent)
+pub(crate) struct NormalTail {
+    pub(crate) t: f32,
+    pub(crate) p: f32,
+    p_low: f32,
+    pub(crate) m: f32,
+    m_low: f32,
+    d: f32,
+    d_low: f32,
+    pub(crate) inverse: f32,
+    pub(crate) n: i32,
+}
+
+impl NormalTail {
+    pub(crate) fn new(isa: Isa, x: f32) -> Self {
+        let t = clamp(x.abs(), 0.0, TAIL_HIGHEST);
+        let head = f32::from_bits(t.to_bits() & HEAD_BITS as u32);
+        let high = head * head * -0.5;
+        let low = (t + head) * (t - head) * -0.5;
+        let (n, exponent) = round(isa, high + low, LOG2_E);
+        let high = multiply_add(isa, n, -LN2_HIGH, high);
+        let low = multiply_add(isa, n, -LN2_LOW, low);
+        let r = high + low;
+        let r_low = low - (r - high);
+        let (p, p_low) = exp_of_reduced_in_parts(isa, r);
+        let d = t + 4.0;
+        let inverse = 1.0 / d;
+        let quotient = (t - 4.0) * inverse;
+        let remainder = multiply_add(isa, quotient + 1.0, -4.0, t);
+        let correction = multiply_add(isa, quotient, -t, remainder) * inverse;
+        let q = quotient + correction;
+        let q_low = correction - (q - quotient);
+        let (mut m, mut m_low) = (polynomial(isa, q, &TAIL[2..]), 0.0);
+        for c in [TAIL[1], TAIL[0]] {
+            let product = m * q;
+            let product_low = multiply_add(isa, m, q, -product);
+            m = c + product;
+            m_low = multiply_add(isa, m_low, q, product_low) + (product - (m - c));
+        }
+        let slope = multiply_add(isa, q, multiply_add(isa, q, 3.0 * TAIL[3], 2.0 * TAIL[2]), TAIL[1]);
+        let m_low = multiply_add(isa, q_low, slope, m_low);
+        Self { t, p, p_low: p_low + r_low, m, m_low, d, d_low: t - (d - 4.0), inverse, n: exponent }
+    }
+
+    pub(crate) fn probability(&self, isa: Isa) -> (f32, f32) {
+        let product = self.p * self.m;
+        let product_low = multiply_add(isa, self.p, self.m, -product);
+        let product_low = multiply_add(isa, self.p, self.m_low, product_low);
+        let product_low = multiply_add(isa, self.p_low, self.m, product_low);
+        let y = product * self.inverse;
+        let remainder = multiply_add(isa, self.d, -y, product) + product_low;
+        let remainder = multiply_add(isa, self.d_low, -y, remainder);
+        (y, remainder * self.inverse)
+    }
 }
 
 /// The distribution function of the normal distribution.
 pub fn normal_cdf(isa: Isa, x: f32) -> f32 {
-    let (_, p, r, n) = normal_tail(isa, x);
-    let tail = scale(p * r, n);
-    if x < 0.0 { tail } else { 1.0 - tail }
+    let tail = NormalTail::new(isa, x);
+    let (y, y_low) = tail.probability(isa);
+    let y = scale(y + y_low, tail.n);
+    if x < 0.0 { y } else { 1.0 - y }
 }
 
 /// Forty arguments at which functions go wrong: zeros, denormal and extreme numbers, infinities, NaN (quiet and signalling), and

@@ -92,7 +92,7 @@ impl Rule<3> for Adam {
 impl Rule<4> for AmsGrad {
     fn step(&self, isa: Isa, g: f32, [w, m, v, h]: [f32; 4]) -> [f32; 4] {
         let (m, v) = moments(isa, &self.0.moments, g, m, v);
-        let h = if h > v { h } else { v };
+        let h = if h < v || v.is_nan() { v } else { h };
         [w - self.0.alpha * m / (h.sqrt() + self.0.epsilon), m, v, h]
     }
 }

@@ -13,4 +13,5 @@ mod prelu;
 mod reduce;
 mod refusals;
 mod softmax;
+mod special_values;
 mod transpose;
