@@ -237,7 +237,8 @@ fn model_entries(threads: usize) {
         .add(ModelActivation::Relu)
         .add(Dropout::new(0.2))
         .add(Dense::new(5).activation(ModelActivation::Softmax));
-    let compile = Compile::new(Adam::default()).clipping(Clipping::GlobalNorm(1.0)).threads(threads);
+    let metrics = ["top_k_categorical_accuracy", "f1_score", "precision"];
+    let compile = Compile::new(Adam::default()).clipping(Clipping::GlobalNorm(1.0)).metrics(metrics).threads(threads);
     let mut model = network.compile(compile).expect("a model");
     let mut random = Pcg32::seed_from_u64(1);
     let x: Vec<f32> = (0..200 * 19).map(|_| random.random_range(-1.0..1.0)).collect();

@@ -2,6 +2,7 @@
 
 use super::callbacks::CallbackError;
 use super::initializers::InitializerError;
+use super::metrics::MetricError;
 use super::schedules::ScheduleError;
 use crate::data::DataError;
 use crate::error::{IsaError, PlanError};
@@ -116,6 +117,19 @@ pub enum ModelError {
         /// The names of the outputs.
         outputs: Vec<String>,
     },
+    /// A metric is at fault, for instance its name.
+    Metric(MetricError),
+    /// A metric that an output does not have.
+    MetricOfOutput {
+        /// The name of the metric.
+        metric: &'static str,
+        /// The output.
+        output: String,
+        /// What the metric needs.
+        expected: &'static str,
+        /// The loss of the output.
+        loss: Loss,
+    },
     /// Several things that belong to the same rows have different numbers of rows.
     RowCount {
         /// The number of rows of the first.
@@ -222,6 +236,10 @@ impl fmt::Display for ModelError {
             Self::InputLength { expected, found } => write!(f, "rows of {expected} inputs expected, found {found}"),
             Self::Count { what, expected, found } => write!(f, "{what}: {expected} expected, found {found}"),
             Self::UnknownOutput { name, outputs } => write!(f, "an output among {outputs:?} expected, found `{name}`"),
+            Self::Metric(source) => source.fmt(f),
+            Self::MetricOfOutput { metric, output, expected, loss } => {
+                write!(f, "metric `{metric}` of output `{output}`: {expected} expected, found {loss:?}")
+            }
             Self::RowCount { expected, found } => write!(f, "{expected} rows expected, found {found}"),
             Self::TargetKind { loss, expected } => write!(f, "{expected} as targets of {loss:?} expected, found the other kind"),
             Self::TargetLength { expected, found } => write!(f, "targets of {expected} columns expected, found {found}"),
@@ -254,6 +272,7 @@ impl std::error::Error for ModelError {
             Self::Log(source) => Some(source),
             Self::Callback(source) => Some(source),
             Self::Initializer { source, .. } => Some(source),
+            Self::Metric(source) => Some(source),
             Self::Threads(source) => Some(source),
             _ => None,
         }
@@ -275,6 +294,12 @@ impl From<IsaError> for ModelError {
 impl From<DataError> for ModelError {
     fn from(source: DataError) -> Self {
         Self::Data(source)
+    }
+}
+
+impl From<MetricError> for ModelError {
+    fn from(source: MetricError) -> Self {
+        Self::Metric(source)
     }
 }
 

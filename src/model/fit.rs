@@ -305,12 +305,13 @@ fn epoch(
 ) -> Result<Epoch, ModelError> {
     callbacks.each(|callback| callback.on_epoch_begin(number, session))?;
     let (clock, total) = (Instant::now(), Total::default());
+    session.metrics.reset();
     let mut epoch = EpochInProgress { session, callbacks: &mut *callbacks.0, settings, total, batch: 0, seconds: 0.0, clock };
     feed(&mut epoch)?;
     let EpochInProgress { total, seconds, clock, .. } = epoch;
     let seconds = seconds + clock.elapsed().as_secs_f64();
     session.trainable.epochs += 1;
-    let training = total.mean(&session.plan);
+    let training = total.mean(&session.plan).with_metrics(session.metrics);
     let validation = held_out.as_ref().map(|(examples, rows)| session.evaluate_rows(examples, rows));
     let mut logs = Logs::new();
     training.log("", names, &mut logs);
@@ -365,10 +366,11 @@ impl EpochInProgress<'_, '_, '_> {
         }
         let (report, penalty) = session.step_report(batch);
         self.total.add(&report, rows, penalty);
+        session.measure_step(batch);
         if !self.callbacks.is_empty() {
             self.seconds += self.clock.elapsed().as_secs_f64();
             let batch_loss = f64::from(report.loss_sum) / rows as f64 + penalty;
-            let so_far = self.total.mean(&session.plan);
+            let so_far = self.total.mean(&session.plan).with_metrics(session.metrics);
             let logs = BatchLogs { batch: self.batch, rows: self.total.rows, batch_loss, so_far };
             Callbacks(self.callbacks).each(|callback| callback.on_batch_end(&logs, session))?;
             self.clock = Instant::now();

@@ -3,6 +3,7 @@
 use super::error::ModelError;
 use super::initializers::{Fans, Initializer};
 use super::layers::{Kind, Layer};
+use super::metrics::NamedMetric;
 use super::summary::{Row, Summary};
 use crate::error::PlanError;
 use crate::plan::{self, Activation, BatchNorm, LayerSpec, Loss, Network, Operation, Output, Region, Value, arrange, misplaced};
@@ -90,6 +91,10 @@ pub(super) struct Lowered {
     pub(super) tensors: Vec<NamedTensor>,
     /// For each layer of the plan the name of the layer that it begins with.
     pub(super) layer_names: Vec<String>,
+    /// For each output the name of the layer that it comes from.
+    pub(super) output_names: Vec<String>,
+    /// For each output what is measured beside the loss; nothing until somebody asks.
+    pub(super) metrics: Vec<Vec<NamedMetric>>,
 }
 
 impl Lowered {
@@ -367,7 +372,7 @@ impl Graph {
             }
             products += u64::from(layer.is_product());
         }
-        Ok(Lowered { inputs, layers, outputs, tensors, layer_names })
+        Ok(Lowered { inputs, layers, outputs, tensors, layer_names, output_names: self.output_names(), metrics: Vec::new() })
     }
 
     /// Whether nothing but node `i` takes a value, and the value is no output of the network.

@@ -7,6 +7,7 @@ use super::examples::Examples;
 use super::graph::{Graph, Lowered};
 use super::history::Evaluation;
 use super::inference::{Asked, Inference, OrderedRows, inference_plan, outputs_per_row};
+use super::metrics::RunningMetrics;
 use super::predictions::Predictions;
 use super::session::Session;
 use super::summary::Summary;
@@ -32,6 +33,8 @@ pub struct Model {
     /// For the last size of minibatches.
     workspace: Buffer,
     gradients: Vec<f32>,
+    /// Of the epoch that is being trained.
+    metrics: RunningMetrics,
 }
 
 impl Model {
@@ -39,6 +42,7 @@ impl Model {
         settings.optimizer.check()?;
         settings.check_clipping()?;
         let losses = settings.losses(&graph.output_names())?;
+        let metrics = settings.named_metrics(&graph.output_names(), &losses)?;
         let Compile { optimizer, clipping, seed, threads, isa, .. } = settings;
         let threads = threads.unwrap_or_else(Pool::default_threads);
         if !(1..=MAX_PARTS).contains(&threads) {
@@ -48,7 +52,8 @@ impl Model {
             Some(isa) => isa,
             None => Isa::select()?,
         };
-        let network = graph.lower(&losses)?;
+        let network = Lowered { metrics, ..graph.lower(&losses)? };
+        let metrics = RunningMetrics::new(&network);
         Ok(Self {
             graph: graph.clone(),
             isa,
@@ -57,7 +62,8 @@ impl Model {
             pool: Pool::new(threads).map_err(ModelError::Threads)?,
             seed,
             trainable: Trainable::new(&network, optimizer, seed)?,
-            inference: Inference::new(&inference_plan(&network, threads)),
+            inference: Inference::new(&inference_plan(&network, threads), metrics.clone()),
+            metrics,
             workspace: Buffer::new(0),
             gradients: Vec::new(),
             network,
@@ -112,7 +118,7 @@ impl Model {
         if batch_size == 0 {
             return Err(ModelError::setting("batch_size", "at least 1", batch_size));
         }
-        let Self { network, seed, trainable, isa, clipping, penalized, pool, inference, workspace, gradients, .. } = self;
+        let Self { network, seed, trainable, isa, clipping, penalized, pool, inference, workspace, gradients, metrics, .. } = self;
         let plan = Plan::training(network.network(), batch_size, pool.threads());
         if workspace.as_slice().len() < plan.workspace_len() {
             *workspace = Buffer::new(plan.workspace_len());
@@ -134,6 +140,7 @@ impl Model {
                 workspace: workspace.as_mut_slice(),
                 gradients,
                 inference,
+                metrics,
                 penalized: *penalized,
                 stopped: false,
                 first_epoch: 0,
@@ -141,7 +148,7 @@ impl Model {
         }))
     }
 
-    /// Loss and accuracy over rows with targets.
+    /// Loss, accuracy and metrics over rows with targets.
     ///
     /// # Errors
     /// If the rows or targets do not fit the model.

@@ -1,16 +1,18 @@
 //! [`Session`]: a model in training.
 
+use super::callbacks::Logs;
 use super::error::ModelError;
 use super::examples::Examples;
 use super::graph::Lowered;
 use super::history::Evaluation;
 use super::inference::{Asked, Inference, OrderedRows, Total, inference_plan, outputs_per_row};
+use super::metrics::{RunningMetrics, Source};
 use super::predictions::Predictions;
 use super::trainable::Trainable;
 use crate::exec::{Batch, Clipping, Context, Noise, Report, Step, gradients, train_step};
 use crate::kernels::MatRef;
 use crate::parallel::Executor;
-use crate::plan::{Memory, Plan};
+use crate::plan::{BlockRef, Memory, Plan, Value};
 use crate::simd::Isa;
 
 /// A model in training, its threads at work: what callbacks get, and what a loop of your own trains with.
@@ -44,6 +46,8 @@ pub struct Session<'a> {
     /// Empty unless clipping needs it, or somebody has asked for gradients.
     pub(super) gradients: &'a mut Vec<f32>,
     pub(super) inference: &'a mut Inference,
+    /// Of the epoch that is being trained.
+    pub(super) metrics: &'a mut RunningMetrics,
     pub(super) penalized: bool,
     pub(super) stopped: bool,
     /// The first epoch of this training that has not been done yet.
@@ -66,7 +70,22 @@ impl<'a> Session<'a> {
         let (report, penalty) = self.step_report(batch);
         let mut total = Total::default();
         total.add(&report, batch.inputs.first().map_or(0, crate::exec::Inputs::len), penalty);
-        total.mean(&self.plan)
+        let Inference { metrics, .. } = &mut *self.inference;
+        metrics.reset();
+        measure(self.isa, &self.plan, self.workspace, batch, metrics);
+        total.mean(&self.plan).with_metrics(metrics)
+    }
+
+    /// Adds what the last step has computed of its minibatch to the metrics of the epoch.
+    pub(super) fn measure_step(&mut self, batch: &Batch<'_>) {
+        measure(self.isa, &self.plan, self.workspace, batch, self.metrics);
+    }
+
+    /// What an evaluation or a step has given, under Keras' names: `loss`, `accuracy`, `mae`, and with several outputs `<output>_mae` and so on.
+    pub fn logs(&self, evaluation: &Evaluation) -> Logs {
+        let mut logs = Logs::new();
+        evaluation.log("", &self.network.output_names, &mut logs);
+        logs
     }
 
     /// One step, and the penalty of the weights before it.
@@ -185,7 +204,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Loss and accuracy of the current weights.
+    /// Loss, accuracy and metrics of the current weights.
     ///
     /// # Errors
     /// If the rows or targets do not fit the model.
@@ -237,4 +256,14 @@ impl<'a> Session<'a> {
         let Self { isa, network, executor, trainable, inference, .. } = self;
         Asked { isa: *isa, network, executor: *executor, parameters: trainable.parameters.as_slice(), memory: inference }
     }
+}
+
+/// Adds what a step has left of its minibatch in the workspace.
+fn measure(isa: Isa, plan: &Plan<'_>, workspace: &[f32], batch: &Batch<'_>, metrics: &mut RunningMetrics) {
+    if !metrics.looks_at_outputs() {
+        return;
+    }
+    let rows = batch.inputs.first().map_or(0, crate::exec::Inputs::len);
+    let blocks = BlockRef { plan, blocks: &workspace[..plan.blocks_len()], rows };
+    metrics.add(isa, Source::Step, rows, batch.targets, |output, i| blocks.value(Value::Layer(output.layer)).row(i));
 }

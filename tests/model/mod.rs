@@ -3,6 +3,7 @@
 
 mod fitting;
 mod graphs;
+mod metrics;
 mod saving;
 mod search;
 
