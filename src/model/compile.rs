@@ -10,8 +10,8 @@ use crate::simd::Isa;
 
 /// How a network becomes a [`Model`](super::Model).
 ///
-/// Defaults: the sparse categorical cross-entropy for every output, no metrics beside loss and accuracy, no clipping, seed 0, as many threads as
-/// there are processors, the best instruction set or the one in `SELVEDGE_ISA`.
+/// Defaults: the sparse categorical cross-entropy for every output, no metrics beside loss and accuracy, no clipping, seed 0, as
+/// many threads as there are processors, the best instruction set or the one in `SELVEDGE_ISA`.
 #[derive(Clone, Debug)]
 pub struct Compile {
     pub(super) optimizer: Optimizer,
@@ -53,11 +53,13 @@ impl Compile {
         self
     }
 
-    /// What to measure beside loss and accuracy, at all outputs that have no metrics of their own, by [`Metric`](super::Metric) or by Keras' name.
+    /// What to measure beside loss and accuracy, at all outputs that have no metrics of their own, by [`Metric`](super::Metric) or
+    /// by Keras' name.
     ///
-    /// They are in the logs of every epoch, over the rows trained on as `mae` and over the validation data as `val_mae`, so callbacks can monitor
-    /// them; with several outputs the name of the output comes before: `val_price_mae`. Training measures what each step has computed anyway;
-    /// validation and [`Model::evaluate`](super::Model::evaluate) take a second pass through the network.
+    /// They are in the logs of every epoch, over the rows trained on as `mae` and over the validation data as `val_mae`, so
+    /// callbacks can monitor them; with several outputs the name of the output comes before: `val_price_mae`. Training measures
+    /// what each step has computed anyway; validation and [`Model::evaluate`](super::Model::evaluate) take a second pass through
+    /// the network.
     ///
     /// ```
     /// use selvedge::model::{Adam, Compile, Dense, Loss, Metric, Sequential};

@@ -102,6 +102,7 @@ impl Frozen {
             outputs,
             tensors: Vec::new(),
             layer_names: Vec::new(),
+            input_names: Vec::new(),
             output_names: Vec::new(),
             metrics: Vec::new(),
         };

@@ -73,8 +73,15 @@ impl Evaluation {
         &self.outputs[..self.count]
     }
 
-    /// Adds loss, accuracies and metrics to logs, under Keras' names: `loss`, `accuracy`, `mae`, and with several outputs `<output>_loss`,
-    /// `<output>_accuracy`, `<output>_mae`.
+    /// What [`Evaluation::log`] adds to nothing.
+    pub(super) fn logs(&self, names: &[String]) -> Logs {
+        let mut logs = Logs::new();
+        self.log("", names, &mut logs);
+        logs
+    }
+
+    /// Adds loss, accuracies and metrics to logs, under Keras' names: `loss`, `accuracy`, `mae`, and with several outputs
+    /// `<output>_loss`, `<output>_accuracy`, `<output>_mae`.
     pub(super) fn log(&self, prefix: &str, names: &[String], logs: &mut Logs) {
         logs.set(&format!("{prefix}loss"), self.loss);
         let several = self.count > 1;
@@ -104,8 +111,8 @@ pub struct Epoch {
     pub seconds: f64,
     /// The learning rate of the epoch's last step.
     pub learning_rate: f32,
-    /// The same under Keras' names, and whatever callbacks have added: `loss`, `accuracy`, `mae`, `val_loss`, `val_accuracy`, `val_mae`,
-    /// `learning_rate`.
+    /// The same under Keras' names, and whatever callbacks have added: `loss`, `accuracy`, `mae`, `val_loss`, `val_accuracy`,
+    /// `val_mae`, `learning_rate`.
     pub logs: Logs,
 }
 

@@ -78,7 +78,7 @@ impl Asked<'_> {
     /// The outputs for all rows, one matrix after the other, each without padding. With noise, elements are dropped as in training.
     pub(super) fn predict(&mut self, examples: &Examples<'_>, noise: Option<Noise>, outputs: &mut [f32]) -> Result<(), ModelError> {
         let plan = inference_plan(self.network, self.executor.parts());
-        examples.check_rows(&plan.network())?;
+        examples.check_rows(self.network)?;
         let rows = examples.len();
         let expected = rows * outputs_per_row(&plan);
         if outputs.len() != expected {

@@ -1,6 +1,7 @@
 //! [`Model`]: a network with weights, an optimizer and threads.
 
 use super::buffer::Buffer;
+use super::callbacks::Logs;
 use super::compile::Compile;
 use super::error::ModelError;
 use super::examples::Examples;
@@ -35,6 +36,8 @@ pub struct Model {
     gradients: Vec<f32>,
     /// Of the epoch that is being trained.
     metrics: RunningMetrics,
+    /// Room for the parameters that training leaves as they are.
+    frozen: Vec<f32>,
 }
 
 impl Model {
@@ -64,6 +67,7 @@ impl Model {
             trainable: Trainable::new(&network, optimizer, seed)?,
             inference: Inference::new(&inference_plan(&network, threads), metrics.clone()),
             metrics,
+            frozen: vec![0.0; network.frozen().map(|tensor| tensor.region.len()).sum()],
             workspace: Buffer::new(0),
             gradients: Vec::new(),
             network,
@@ -118,7 +122,9 @@ impl Model {
         if batch_size == 0 {
             return Err(ModelError::setting("batch_size", "at least 1", batch_size));
         }
-        let Self { network, seed, trainable, isa, clipping, penalized, pool, inference, workspace, gradients, metrics, .. } = self;
+        let Self {
+            network, seed, trainable, isa, clipping, penalized, pool, inference, workspace, gradients, metrics, frozen, ..
+        } = self;
         let plan = Plan::training(network.network(), batch_size, pool.threads());
         if workspace.as_slice().len() < plan.workspace_len() {
             *workspace = Buffer::new(plan.workspace_len());
@@ -143,6 +149,8 @@ impl Model {
                 metrics,
                 penalized: *penalized,
                 stopped: false,
+                scheduled: false,
+                frozen,
                 first_epoch: 0,
             })
         }))
@@ -154,10 +162,16 @@ impl Model {
     /// If the rows or targets do not fit the model.
     pub fn evaluate<'a>(&mut self, examples: impl Into<Examples<'a>>) -> Result<Evaluation, ModelError> {
         let examples = examples.into();
-        examples.check(&self.network.network())?;
+        examples.check(&self.network)?;
         let penalty = if self.penalized { self.trainable.penalty(&self.network, self.isa) } else { 0.0 };
         let rows = OrderedRows::all(&examples);
         Ok(self.ask(|mut asked| asked.evaluate(&examples, &rows, penalty)))
+    }
+
+    /// What an evaluation has given, under Keras' names: `loss`, `accuracy`, `mae`, and with several outputs `<output>_mae` and so
+    /// on.
+    pub fn logs(&self, evaluation: &Evaluation) -> Logs {
+        evaluation.logs(&self.network.output_names)
     }
 
     /// The outputs for rows; targets are not looked at.

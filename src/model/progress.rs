@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 /// A bar is drawn ten times a second: often enough for the eye, seldom enough to cost training nothing.
 const BETWEEN_DRAWINGS: Duration = Duration::from_millis(100);
 
-/// A bar for each epoch on standard error: rows done, mean loss, accuracy and metrics so far, rows per second; at the end of the epoch also those of
-/// the validation data.
+/// A bar for each epoch on standard error: rows done, mean loss, accuracy and metrics so far, rows per second; at the end of the
+/// epoch also those of the validation data.
 ///
 /// Where standard error is not a terminal nothing is written. By default a line with the figures of the epoch stays,
 /// as in Keras.

@@ -9,11 +9,12 @@ use super::inference::{Asked, Inference, OrderedRows, Total, inference_plan, out
 use super::metrics::{RunningMetrics, Source};
 use super::predictions::Predictions;
 use super::trainable::Trainable;
-use crate::exec::{Batch, Clipping, Context, Noise, Report, Step, gradients, train_step};
+use crate::exec::{Batch, Clipping, Context, Noise, Report, Step, gradients, train_step, update};
 use crate::kernels::MatRef;
 use crate::parallel::Executor;
 use crate::plan::{BlockRef, Memory, Plan, Value};
 use crate::simd::Isa;
+use core::ops::Range;
 
 /// A model in training, its threads at work: what callbacks get, and what a loop of your own trains with.
 ///
@@ -50,6 +51,10 @@ pub struct Session<'a> {
     pub(super) metrics: &'a mut RunningMetrics,
     pub(super) penalized: bool,
     pub(super) stopped: bool,
+    /// Whether a schedule sets the learning rate before every step.
+    pub(super) scheduled: bool,
+    /// What the tensors of layers that are not trainable hold, during a step.
+    pub(super) frozen: &'a mut [f32],
     /// The first epoch of this training that has not been done yet.
     pub(super) first_epoch: usize,
 }
@@ -81,17 +86,21 @@ impl<'a> Session<'a> {
         measure(self.isa, &self.plan, self.workspace, batch, self.metrics);
     }
 
-    /// What an evaluation or a step has given, under Keras' names: `loss`, `accuracy`, `mae`, and with several outputs `<output>_mae` and so on.
+    /// What an evaluation or a step has given, under Keras' names: `loss`, `accuracy`, `mae`, and with several outputs
+    /// `<output>_mae` and so on.
     pub fn logs(&self, evaluation: &Evaluation) -> Logs {
-        let mut logs = Logs::new();
-        evaluation.log("", &self.network.output_names, &mut logs);
-        logs
+        evaluation.logs(&self.network.output_names)
     }
 
     /// One step, and the penalty of the weights before it.
     #[track_caller]
     pub(super) fn step_report(&mut self, batch: &Batch<'_>) -> (Report, f64) {
         let penalty = if self.penalized { self.trainable.penalty(self.network, self.isa) } else { 0.0 };
+        let freezes = !self.frozen.is_empty();
+        if freezes {
+            let parameters = self.trainable.parameters.as_slice();
+            frozen(self.network, self.frozen).for_each(|(range, copy)| copy.copy_from_slice(&parameters[range]));
+        }
         let Trainable { optimizer, progress, parameters, state, .. } = &mut *self.trainable;
         let noise = Noise { seed: self.seed, step: progress.steps() as u32 };
         let step = Step { optimizer: optimizer.next_step(progress), clipping: self.clipping, noise };
@@ -102,7 +111,20 @@ impl<'a> Session<'a> {
             gradients: self.gradients,
             workspace: self.workspace,
         };
-        (train_step(&context, &step, batch, &mut memory), penalty)
+        let report = match self.clipping {
+            // A norm is that of what is trained.
+            Clipping::Norm(_) | Clipping::GlobalNorm(_) if freezes => {
+                let report = gradients(&context, &noise, batch, &mut memory);
+                self.network.frozen().for_each(|tensor| memory.gradients[tensor.region.range()].fill(0.0));
+                update(&context, &step, &mut memory);
+                report
+            }
+            _ => train_step(&context, &step, batch, &mut memory),
+        };
+        if freezes {
+            frozen(self.network, self.frozen).for_each(|(range, copy)| memory.parameters[range].copy_from_slice(copy));
+        }
+        (report, penalty)
     }
 
     /// The gradients of a minibatch, penalties included, by the names of the tensors. The moving statistics of batch normalizations move as
@@ -162,8 +184,13 @@ impl<'a> Session<'a> {
     /// Changes the learning rate from the next step on.
     ///
     /// # Errors
-    /// If it is not a finite number of at least 0; the old one stays.
+    /// If it is not a finite number of at least 0, or [`Fit::schedule`](super::Fit::schedule) sets it before every step; the old
+    /// one stays.
     pub fn set_learning_rate(&mut self, learning_rate: f32) -> Result<(), ModelError> {
+        if self.scheduled {
+            let found = format!("{learning_rate} for a rate that the schedule sets before every step");
+            return Err(ModelError::setting("learning_rate", "a schedule or a callback that sets it, not both", found));
+        }
         let mut next = self.trainable.optimizer;
         next.set_learning_rate(learning_rate);
         next.check()?;
@@ -209,7 +236,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// If the rows or targets do not fit the model.
     pub fn evaluate(&mut self, examples: &Examples<'_>) -> Result<Evaluation, ModelError> {
-        examples.check(&self.network.network())?;
+        examples.check(self.network)?;
         Ok(self.evaluate_rows(examples, &OrderedRows::all(examples)))
     }
 
@@ -256,6 +283,16 @@ impl<'a> Session<'a> {
         let Self { isa, network, executor, trainable, inference, .. } = self;
         Asked { isa: *isa, network, executor: *executor, parameters: trainable.parameters.as_slice(), memory: inference }
     }
+}
+
+/// Each tensor that training leaves as it is, by its place among the parameters, with its part of a copy.
+fn frozen<'a>(network: &'a Lowered, copy: &'a mut [f32]) -> impl Iterator<Item = (Range<usize>, &'a mut [f32])> {
+    let mut rest = copy;
+    network.frozen().map(move |tensor| {
+        let (here, behind) = core::mem::take(&mut rest).split_at_mut(tensor.region.len());
+        rest = behind;
+        (tensor.region.range(), here)
+    })
 }
 
 /// Adds what a step has left of its minibatch in the workspace.

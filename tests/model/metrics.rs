@@ -114,8 +114,8 @@ fn scores_of_classes_are_those_of_keras() {
     }
 }
 
-/// Training and validation in minibatches, by any number of threads, with noise and normalization: what is measured is what a column of
-/// predictions gives.
+/// Training and validation in minibatches, by any number of threads, with noise and normalization: what is measured is what a
+/// column of predictions gives.
 #[test]
 fn metrics_of_an_epoch_are_those_of_all_its_rows() {
     let (rows, columns) = (301, 6);
@@ -224,7 +224,11 @@ fn names_of_several_outputs_are_those_of_keras() {
     let epoch = &history.epochs[0];
     assert_eq!(epoch.logs.get("kind_acc"), epoch.training.outputs()[1].accuracy);
     assert_eq!(epoch.logs.get("val_kind_sparse_top_k_categorical_accuracy"), Some(1.0), "three classes are among five");
-    assert_eq!(model.evaluate(&examples).unwrap().metric("mae"), epoch.logs.get("val_price_mae"));
+    let evaluation = model.evaluate(&examples).unwrap();
+    assert_eq!(evaluation.metric("mae"), epoch.logs.get("val_price_mae"));
+    let logs = model.logs(&evaluation);
+    let validation: Vec<(String, f64)> = logs.iter().map(|(name, value)| (format!("val_{name}"), value)).collect();
+    assert!(validation.len() == 8 && validation.iter().all(|(name, value)| epoch.logs.get(name) == Some(*value)));
     // Metrics for all outputs that have none of their own.
     let compile = Compile::new(SGD).loss(Loss::MeanSquaredError).metrics(["mae"]).output_metrics("aux_output", ["mse"]).threads(1);
     let model = wide_and_deep().compile(compile).unwrap();

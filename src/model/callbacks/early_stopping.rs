@@ -22,7 +22,7 @@ use crate::io::{CheckpointError, SectionReader, SectionWriter};
 ///
 /// The best epoch is the best one seen, whether or not it beats the baseline, as in Keras. NaN is never an improvement, which Keras lets the
 /// first value be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct EarlyStopping {
     monitor: Monitor,
     patience: usize,
@@ -49,23 +49,6 @@ pub struct EarlyStoppingDecision {
     pub snapshot: bool,
     /// End the training.
     pub stop: bool,
-}
-
-impl Default for EarlyStopping {
-    fn default() -> Self {
-        Self {
-            monitor: Monitor::default(),
-            patience: 0,
-            baseline: None,
-            restore_best_weights: false,
-            start_from_epoch: 0,
-            wait: 0,
-            best_epoch: None,
-            stopped_epoch: None,
-            has_snapshot: false,
-            best_weights: Vec::new(),
-        }
-    }
 }
 
 impl EarlyStopping {

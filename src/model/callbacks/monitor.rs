@@ -36,8 +36,8 @@ impl Direction {
     ];
     const MAXIMIZE: [&str; 6] = ["accuracy", "acc", "precision", "recall", "f1_score", "auc"];
 
-    /// The direction of a metric with a name that tells: one of a list, in small or capital letters, with or without `val_` in front, and with or without more words
-    /// before an underscore (`binary_accuracy`, `price_loss`).
+    /// The direction of a metric with a name that tells: one of a list, in small or capital letters, with or without `val_` in
+    /// front, and with or without more words before an underscore (`binary_accuracy`, `price_loss`).
     ///
     /// # Errors
     /// [`CallbackError::UnknownDirection`] for any other name.
@@ -57,8 +57,9 @@ impl Direction {
 
 /// A metric that is watched: its name, which way is better, and the best value so far.
 ///
-/// A value improves on another one if it is better by strictly more than `min_delta`: `value + min_delta < reference` when minimizing,
-/// `value - min_delta > reference` when maximizing. Anything improves on nothing, except NaN, which never improves on anything.
+/// A value improves on another one if it is better by strictly more than `min_delta`: `value + min_delta < reference` when
+/// minimizing, `value - min_delta > reference` when maximizing. Anything improves on nothing, except NaN, which never improves on
+/// anything.
 ///
 /// The callbacks that monitor a metric take a name that tells the direction, or a monitor:
 ///

@@ -27,14 +27,15 @@ pub const MAX_METRICS: usize = 16;
 /// | [`MeanAbsolutePercentageError`](Self::MeanAbsolutePercentageError) | `mean_absolute_percentage_error` | 100 times the mean of `abs(y - t) / max(abs(t), 1e-7)` | numbers |
 /// | [`MeanSquaredLogarithmicError`](Self::MeanSquaredLogarithmicError) | `mean_squared_logarithmic_error` | mean of `(ln(1 + max(y, 1e-7)) - ln(1 + max(t, 1e-7)))^2` | numbers |
 ///
-/// A metric can be named as in Keras, and is then logged under that name: `acc`, `mse`, `mae`, `mape`, `msle`, `sparse_categorical_accuracy`,
-/// `sparse_top_k_categorical_accuracy` (k = 5), `rmse`, the classes in `CamelCase`.
+/// A metric can be named as in Keras, and is then logged under that name: `acc`, `mse`, `mae`, `mape`, `msle`,
+/// `sparse_categorical_accuracy`, `sparse_top_k_categorical_accuracy` (k = 5), `rmse`, the classes in `CamelCase`.
 ///
 /// # Differences from Keras
 /// - Categorical and top-k accuracy take labels and rows of numbers alike, so nothing depends on the word `sparse`.
-/// - The F1 score of a name is the macro average; Keras' is one number for each class. Of equal outputs the first is the class, not all of them.
-/// - Outputs of a cross-entropy without softmax or sigmoid become probabilities before they are measured, as they do in the loss. Keras compares
-///   such logits with 0.5.
+/// - The F1 score of a name is the macro average; Keras' is one number for each class. Of equal outputs the first is the class, not
+///   all of them.
+/// - Outputs of a cross-entropy without softmax or sigmoid become probabilities before they are measured, as they do in the loss.
+///   Keras compares such logits with 0.5.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Metric {

@@ -77,7 +77,8 @@ impl RunningMetrics {
         !self.sums.is_empty()
     }
 
-    /// Adds the rows of a minibatch: `row(layer, i)` is row `i` of the output of a layer of the plan, `targets` are those of all outputs.
+    /// Adds the rows of a minibatch: `row(layer, i)` is row `i` of the output of a layer of the plan, `targets` are those of all
+    /// outputs.
     pub(in crate::model) fn add<'a>(
         &mut self,
         isa: Isa,
@@ -113,7 +114,8 @@ impl RunningMetrics {
         }
     }
 
-    /// Each metric by the number of its output and its name, over all rows so far; `accuracy` is that of the loss, by the number of an output.
+    /// Each metric by the number of its output and its name, over all rows so far; `accuracy` is that of the loss, by the number of
+    /// an output.
     pub(in crate::model) fn results<'a>(
         &'a self,
         accuracy: impl Fn(usize) -> Option<f64> + 'a,
@@ -193,8 +195,8 @@ impl Metric {
         }
     }
 
-    /// Adds a row to its sums: what is right or wrong, and the number of elements or rows; the counts that precision and recall are ratios of;
-    /// for each class true positives, predictions and rows.
+    /// Adds a row to its sums: what is right or wrong, and the number of elements or rows; the counts that precision and recall are
+    /// ratios of; for each class true positives, predictions and rows.
     fn add(self, truth: Truth<'_>, y: &[f32], sums: &mut [f64]) {
         let mut mean = |row: &dyn Fn(usize, f32) -> f64| {
             sums[0] += y.iter().enumerate().map(|(column, &y)| row(column, y)).sum::<f64>();
