@@ -11,12 +11,16 @@ use super::layers::{
 use crate::io::architecture::{self as keras, Architecture, Call, LayerKind};
 use serde_json::{Value, json};
 
+/// A layer has its weights for itself here.
+const SHARED: &str = "a layer that is called more than once; give each call a layer of its own with a copy of the weights";
+
 impl Functional {
     /// The network that a Keras configuration describes, sequential ones included. Initializers are not part of such a description.
     ///
     /// # Errors
-    /// [`ModelError::Unsupported`] for what cannot be trained or computed here: layers that are called more than once or are frozen, batch
-    /// normalization of another dimension than the columns or without gamma or beta, shared slopes, penalties of anything but kernels and biases.
+    /// [`ModelError::Unsupported`] for what cannot be trained or computed here: layers that are called more than once, batch
+    /// normalization of another dimension than the columns or without gamma or beta, shared slopes, penalties of anything but
+    /// kernels and biases. A frozen batch normalization is refused when the network is compiled.
     pub fn from_architecture(architecture: &Architecture) -> Result<Self, ModelError> {
         Graph::from_architecture(architecture).map(Self::from_graph)
     }
@@ -38,10 +42,7 @@ impl Graph {
             if sources[number].is_some() {
                 continue;
             }
-            let [inputs] = layer.calls.as_slice() else { return Err(unsupported("a layer that is called more than once")) };
-            if !layer.trainable {
-                return Err(unsupported("a frozen layer"));
-            }
+            let [inputs] = layer.calls.as_slice() else { return Err(unsupported(SHARED)) };
             let inputs = inputs.iter().map(|call| sources[call.layer].ok_or_else(|| unsupported("a value from nowhere")));
             let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
             let source = match (&layer.kind, inputs.as_slice()) {
@@ -49,7 +50,7 @@ impl Graph {
                 (LayerKind::Concatenate { .. } | LayerKind::Add, [only]) => *only,
                 _ => {
                     let converted = from_kind(&layer.kind).map_err(unsupported)?;
-                    graph.nodes.push(Node { layer: converted.name(&layer.name), inputs });
+                    graph.nodes.push(Node { layer: converted.name(&layer.name).trainable(layer.trainable), inputs });
                     Source::Node(graph.nodes.len() - 1)
                 }
             };
@@ -84,7 +85,7 @@ impl Graph {
             let (class, mut config) = to_config(&node.layer.kind);
             if let Value::Object(config) = &mut config {
                 config.insert("name".into(), json!(name));
-                config.insert("trainable".into(), json!(true));
+                config.insert("trainable".into(), json!(node.layer.trainable));
                 config.insert("dtype".into(), json!("float32"));
             }
             let inbound = json!([{ "args": [argument], "kwargs": {} }]);

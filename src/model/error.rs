@@ -2,10 +2,11 @@
 
 use super::callbacks::CallbackError;
 use super::initializers::InitializerError;
+use super::metrics::MetricError;
 use super::schedules::ScheduleError;
 use crate::data::DataError;
 use crate::error::{IsaError, PlanError};
-use crate::plan::Loss;
+use crate::plan::{Activation, Loss};
 use std::fmt;
 
 /// What is wrong with a model, its settings or what it was given.
@@ -86,12 +87,40 @@ pub enum ModelError {
         /// What it is.
         found: String,
     },
+    /// A setting of a layer is outside of its range.
+    LayerSetting {
+        /// The layer.
+        layer: String,
+        /// The setting.
+        setting: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        found: f64,
+    },
     /// An image goes into a layer that takes rows.
     NotFlat {
         /// The layer.
         layer: String,
         /// The shape of what it is given.
         found: Vec<usize>,
+    },
+    /// Something is wrong with the rows of one input or output.
+    At {
+        /// Which, as ``input `deep` ``.
+        place: String,
+        /// What is wrong.
+        source: Box<Self>,
+    },
+    /// A loss that cannot follow an activation: a softmax takes a categorical cross-entropy, and a cross-entropy takes logits or
+    /// its own activation.
+    LossOfActivation {
+        /// The output.
+        output: String,
+        /// Its activation.
+        activation: Activation,
+        /// Its loss.
+        loss: Loss,
     },
     /// Rows have another length than the model's input.
     InputLength {
@@ -115,6 +144,19 @@ pub enum ModelError {
         name: String,
         /// The names of the outputs.
         outputs: Vec<String>,
+    },
+    /// A metric is at fault, for instance its name.
+    Metric(MetricError),
+    /// A metric that an output does not have.
+    MetricOfOutput {
+        /// The name of the metric.
+        metric: &'static str,
+        /// The output.
+        output: String,
+        /// What the metric needs.
+        expected: &'static str,
+        /// The loss of the output.
+        loss: Loss,
     },
     /// Several things that belong to the same rows have different numbers of rows.
     RowCount {
@@ -190,6 +232,11 @@ pub enum ModelError {
 }
 
 impl ModelError {
+    /// This error, with the input or the output that it is about.
+    pub(super) fn at(self, kind: &'static str, name: &str) -> Self {
+        Self::At { place: format!("{kind} `{name}`"), source: Box::new(self) }
+    }
+
     pub(super) fn setting(name: &'static str, expected: &'static str, found: impl fmt::Display) -> Self {
         Self::Setting { name, expected, found: found.to_string() }
     }
@@ -216,12 +263,23 @@ impl fmt::Display for ModelError {
             Self::Initializer { layer, source } => write!(f, "layer `{layer}`: {source}"),
             Self::Threads(source) => write!(f, "the threads could not be started: {source}"),
             Self::Setting { name, expected, found } => write!(f, "{name}: {expected} expected, found {found}"),
+            Self::LayerSetting { layer, setting, expected, found } => {
+                write!(f, "layer `{layer}`, {setting}: {expected} expected, found {found}")
+            }
             Self::NotFlat { layer, found } => {
                 write!(f, "layer `{layer}`: rows expected, found inputs of shape {found:?}; put Flatten before it")
+            }
+            Self::At { place, source } => write!(f, "{place}: {source}"),
+            Self::LossOfActivation { output, activation, loss } => {
+                write!(f, "output `{output}`: a loss that goes with {activation:?} expected, found {loss:?}")
             }
             Self::InputLength { expected, found } => write!(f, "rows of {expected} inputs expected, found {found}"),
             Self::Count { what, expected, found } => write!(f, "{what}: {expected} expected, found {found}"),
             Self::UnknownOutput { name, outputs } => write!(f, "an output among {outputs:?} expected, found `{name}`"),
+            Self::Metric(source) => source.fmt(f),
+            Self::MetricOfOutput { metric, output, expected, loss } => {
+                write!(f, "metric `{metric}` of output `{output}`: {expected} expected, found {loss:?}")
+            }
             Self::RowCount { expected, found } => write!(f, "{expected} rows expected, found {found}"),
             Self::TargetKind { loss, expected } => write!(f, "{expected} as targets of {loss:?} expected, found the other kind"),
             Self::TargetLength { expected, found } => write!(f, "targets of {expected} columns expected, found {found}"),
@@ -246,6 +304,7 @@ impl std::error::Error for ModelError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Plan { source, .. } => Some(source),
+            Self::At { source, .. } => Some(source),
             Self::Isa(source) => Some(source),
             Self::Data(source) => Some(source),
             Self::Schedule(source) => Some(source),
@@ -254,6 +313,7 @@ impl std::error::Error for ModelError {
             Self::Log(source) => Some(source),
             Self::Callback(source) => Some(source),
             Self::Initializer { source, .. } => Some(source),
+            Self::Metric(source) => Some(source),
             Self::Threads(source) => Some(source),
             _ => None,
         }
@@ -275,6 +335,12 @@ impl From<IsaError> for ModelError {
 impl From<DataError> for ModelError {
     fn from(source: DataError) -> Self {
         Self::Data(source)
+    }
+}
+
+impl From<MetricError> for ModelError {
+    fn from(source: MetricError) -> Self {
+        Self::Metric(source)
     }
 }
 

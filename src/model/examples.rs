@@ -1,11 +1,12 @@
 //! [`Examples`]: what a model is trained on, evaluated on or asked about.
 
 use super::error::ModelError;
+use super::graph::Lowered;
 use crate::data::Dataset;
 use crate::exec::{Batch, Inputs, Targets};
 use crate::kernels::MatRef;
 use crate::kernels::gather::Scaling;
-use crate::plan::{MAX_INPUTS, MAX_OUTPUTS, Network};
+use crate::plan::{Loss, MAX_INPUTS, MAX_OUTPUTS};
 use std::borrow::Cow;
 
 /// Rows for each input of a model, and for each output what they are compared with: bytes that are scaled on their way into a minibatch, or floats
@@ -217,8 +218,8 @@ impl<'a> Examples<'a> {
     }
 
     /// Refuses rows that do not fit a model.
-    pub(super) fn check_rows(&self, network: &Network<'_>) -> Result<(), ModelError> {
-        let expected = network.inputs().len();
+    pub(super) fn check_rows(&self, model: &Lowered) -> Result<(), ModelError> {
+        let expected = model.inputs.len();
         if self.inputs.len() != expected {
             return Err(ModelError::Count { what: "inputs", expected, found: self.inputs.len() });
         }
@@ -229,67 +230,70 @@ impl<'a> Examples<'a> {
         if u32::try_from(self.len()).is_err() {
             return Err(ModelError::setting("rows", "at most 4294967295", self.len()));
         }
-        for (input, rows) in network.inputs().iter().zip(&self.inputs) {
-            if rows.columns() != input.columns {
-                return Err(ModelError::InputLength { expected: input.columns, found: rows.columns() });
-            }
-            if rows.len() != self.len() {
-                return Err(ModelError::RowCount { expected: self.len(), found: rows.len() });
-            }
-            if let Rows::Floats(rows) = rows {
-                check_finite(*rows)?;
-            }
+        for ((input, rows), name) in model.inputs.iter().zip(&self.inputs).zip(&model.input_names) {
+            let check = || {
+                if rows.columns() != input.columns {
+                    return Err(ModelError::InputLength { expected: input.columns, found: rows.columns() });
+                }
+                if rows.len() != self.len() {
+                    return Err(ModelError::RowCount { expected: self.len(), found: rows.len() });
+                }
+                match rows {
+                    Rows::Floats(rows) => check_finite(*rows),
+                    Rows::Bytes { .. } => Ok(()),
+                }
+            };
+            check().map_err(|error| error.at("input", name))?;
         }
         Ok(())
     }
 
     /// Refuses rows, targets or weights that do not fit a model.
-    pub(super) fn check(&self, network: &Network<'_>) -> Result<(), ModelError> {
-        self.check_rows(network)?;
-        let expected = network.outputs().len();
-        if self.targets.is_empty() {
-            return Err(ModelError::LabelCount { expected: self.len(), found: 0 });
-        }
+    pub(super) fn check(&self, model: &Lowered) -> Result<(), ModelError> {
+        self.check_rows(model)?;
+        let expected = model.outputs.len();
         if self.targets.len() != expected {
-            return Err(ModelError::Count { what: "targets", expected, found: self.targets.len() });
+            return Err(ModelError::Count { what: "outputs with targets", expected, found: self.targets.len() });
         }
-        for (output, truth) in network.outputs().iter().zip(&self.targets) {
-            let columns = network.layers()[output.layer].out_dim;
-            match truth {
-                Truth::Labels(labels) => {
-                    if !output.loss.takes_labels() {
-                        return Err(ModelError::TargetKind { loss: output.loss, expected: "rows of numbers" });
-                    }
-                    if labels.len() != self.len() {
-                        return Err(ModelError::LabelCount { expected: self.len(), found: labels.len() });
-                    }
-                    if let Some(row) = labels.iter().position(|&label| label as usize >= columns) {
-                        return Err(ModelError::Label { row, classes: columns, found: labels[row] });
-                    }
-                }
-                Truth::Rows(rows) => {
-                    if output.loss.takes_labels() {
-                        return Err(ModelError::TargetKind { loss: output.loss, expected: "labels" });
-                    }
-                    if rows.rows() != self.len() {
-                        return Err(ModelError::RowCount { expected: self.len(), found: rows.rows() });
-                    }
-                    if rows.columns() != columns {
-                        return Err(ModelError::TargetLength { expected: columns, found: rows.columns() });
-                    }
-                    check_finite(*rows)?;
-                }
-            }
+        for ((output, truth), name) in model.outputs.iter().zip(&self.targets).zip(&model.output_names) {
+            let columns = model.layers[output.layer].out_dim;
+            self.check_truth(truth, output.loss, columns).map_err(|error| error.at("output", name))?;
         }
         if let Some(weights) = self.weights() {
             if weights.len() != self.len() {
-                return Err(ModelError::RowCount { expected: self.len(), found: weights.len() });
+                return Err(ModelError::setting(
+                    "sample_weights",
+                    "one for each row",
+                    format!("{} of {} rows", weights.len(), self.len()),
+                ));
             }
             if let Some(row) = weights.iter().position(|weight| !weight.is_finite()) {
-                return Err(ModelError::NotFinite { row, column: 0, found: weights[row] });
+                return Err(ModelError::setting("sample_weights", "finite numbers", format!("{} in row {row}", weights[row])));
             }
         }
         Ok(())
+    }
+
+    /// Refuses targets that do not fit an output.
+    fn check_truth(&self, truth: &Truth<'_>, loss: Loss, columns: usize) -> Result<(), ModelError> {
+        match truth {
+            Truth::Labels(_) if !loss.takes_labels() => Err(ModelError::TargetKind { loss, expected: "rows of numbers" }),
+            Truth::Labels(labels) if labels.len() != self.len() => {
+                Err(ModelError::LabelCount { expected: self.len(), found: labels.len() })
+            }
+            Truth::Labels(labels) => match labels.iter().position(|&label| label as usize >= columns) {
+                Some(row) => Err(ModelError::Label { row, classes: columns, found: labels[row] }),
+                None => Ok(()),
+            },
+            Truth::Rows(_) if loss.takes_labels() => Err(ModelError::TargetKind { loss, expected: "labels" }),
+            Truth::Rows(rows) if rows.rows() != self.len() => {
+                Err(ModelError::RowCount { expected: self.len(), found: rows.rows() })
+            }
+            Truth::Rows(rows) if rows.columns() != columns => {
+                Err(ModelError::TargetLength { expected: columns, found: rows.columns() })
+            }
+            Truth::Rows(rows) => check_finite(*rows),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::callback::{BatchLogs, Callback, Run};
 use super::callbacks::Logs;
 use super::error::ModelError;
 use super::examples::{Examples, OrderedLabels};
+use super::graph::Lowered;
 use super::history::{Epoch, History};
 use super::inference::{OrderedRows, Total};
 use super::model::Model;
@@ -115,7 +116,7 @@ impl<'a> Fit<'a> {
     }
 
     /// What each row counts.
-    fn weights(&self, training: &Examples<'_>) -> Result<Option<Vec<f32>>, ModelError> {
+    fn weights(&self, training: &Examples<'_>, model: &Lowered) -> Result<Option<Vec<f32>>, ModelError> {
         if self.class_weights.is_empty() {
             return Ok(training.weights().map(<[f32]>::to_vec));
         }
@@ -126,6 +127,12 @@ impl<'a> Fit<'a> {
             return Err(ModelError::setting("class_weights", "finite numbers", format!("{weight} for class {class}")));
         }
         let labels = training.class_labels().ok_or_else(|| ModelError::setting("class_weights", "labels", "rows of numbers"))?;
+        let classes =
+            model.outputs.iter().find(|output| output.loss.takes_labels()).map_or(0, |output| model.layers[output.layer].out_dim);
+        if let Some((class, _)) = self.class_weights.iter().find(|(class, _)| *class as usize >= classes) {
+            let found = format!("class {class} of an output of {classes}");
+            return Err(ModelError::setting("class_weights", "classes that the model has", found));
+        }
         let weight = |label| self.class_weights.iter().find(|(class, _)| class == label).map_or(1.0, |(_, weight)| *weight);
         Ok(Some(labels.iter().map(weight).collect()))
     }
@@ -153,7 +160,7 @@ impl Model {
         callbacks: &mut [&mut dyn Callback],
     ) -> Result<History, ModelError> {
         let training = training.into();
-        training.check(&self.network.network())?;
+        training.check(&self.network)?;
         let rows = training.len();
         let (used, held_out) = match (&settings.validation, settings.validation_split) {
             (None, Some(split)) => {
@@ -166,11 +173,11 @@ impl Model {
             }
             (None, None) => (None, None),
             (Some(validation), _) => {
-                validation.check(&self.network.network())?;
+                validation.check(&self.network)?;
                 (None, Some((validation, OrderedRows::all(validation))))
             }
         };
-        let weights = settings.weights(&training)?;
+        let weights = settings.weights(&training, &self.network)?;
         let rows = used.as_ref().map_or(rows, Vec::len);
         let batches = Batches::new(rows, settings.batch_size)?;
         // A minibatch never has more rows than there are.
@@ -221,7 +228,7 @@ impl Model {
             return Err(crate::data::DataError::ZeroBatchSize { rows: 0 }.into());
         }
         if let Some(validation) = &settings.validation {
-            validation.check(&self.network.network())?;
+            validation.check(&self.network)?;
         }
         let held_out = settings.validation.as_ref().map(|validation| (validation, OrderedRows::all(validation)));
         let run = Run { epochs: settings.epochs, rows: 0, steps: 0 };
@@ -244,7 +251,7 @@ impl Model {
     /// If rows or targets do not fit the model; the model is then left as it was.
     pub fn train_on_batch<'a>(&mut self, examples: impl Into<Examples<'a>>) -> Result<super::Evaluation, ModelError> {
         let examples = examples.into();
-        examples.check(&self.network.network())?;
+        examples.check(&self.network)?;
         let rows = OrderedRows::all(&examples);
         self.session(examples.len(), |session| session.step(&rows.minibatch(&examples).batch()))
     }
@@ -263,6 +270,7 @@ impl Model {
         let mut history = History { epochs: Vec::with_capacity(settings.epochs.min(1024)) };
         let names = self.graph.output_names();
         let result = self.session(batch_size, |session| {
+            session.scheduled = settings.schedule.is_some();
             let mut callbacks = Callbacks(callbacks);
             let mut result = callbacks.each(|callback| callback.on_train_begin(run, session));
             #[cfg(feature = "io")]
@@ -305,12 +313,13 @@ fn epoch(
 ) -> Result<Epoch, ModelError> {
     callbacks.each(|callback| callback.on_epoch_begin(number, session))?;
     let (clock, total) = (Instant::now(), Total::default());
+    session.metrics.reset();
     let mut epoch = EpochInProgress { session, callbacks: &mut *callbacks.0, settings, total, batch: 0, seconds: 0.0, clock };
     feed(&mut epoch)?;
     let EpochInProgress { total, seconds, clock, .. } = epoch;
     let seconds = seconds + clock.elapsed().as_secs_f64();
     session.trainable.epochs += 1;
-    let training = total.mean(&session.plan);
+    let training = total.mean(&session.plan).with_metrics(session.metrics);
     let validation = held_out.as_ref().map(|(examples, rows)| session.evaluate_rows(examples, rows));
     let mut logs = Logs::new();
     training.log("", names, &mut logs);
@@ -365,10 +374,11 @@ impl EpochInProgress<'_, '_, '_> {
         }
         let (report, penalty) = session.step_report(batch);
         self.total.add(&report, rows, penalty);
+        session.measure_step(batch);
         if !self.callbacks.is_empty() {
             self.seconds += self.clock.elapsed().as_secs_f64();
             let batch_loss = f64::from(report.loss_sum) / rows as f64 + penalty;
-            let so_far = self.total.mean(&session.plan);
+            let so_far = self.total.mean(&session.plan).with_metrics(session.metrics);
             let logs = BatchLogs { batch: self.batch, rows: self.total.rows, batch_loss, so_far };
             Callbacks(self.callbacks).each(|callback| callback.on_batch_end(&logs, session))?;
             self.clock = Instant::now();
@@ -382,7 +392,7 @@ impl EpochInProgress<'_, '_, '_> {
 
     /// One step on examples that nobody has looked at.
     fn step_on(&mut self, examples: &Examples<'_>) -> Result<(), ModelError> {
-        examples.check(&self.session.network.network())?;
+        examples.check(self.session.network)?;
         let (rows, limit) = (examples.len(), self.session.batch_size());
         if rows > limit {
             return Err(ModelError::RowCount { expected: limit, found: rows });

@@ -95,7 +95,17 @@ impl Frozen {
                 fold_into_previous(isa, &scale, &shift, kernel, &mut bias[..to.out_dim]);
             }
         }
-        let network = Lowered { inputs, layers, outputs: network.outputs.clone(), tensors: Vec::new(), layer_names: Vec::new() };
+        let outputs = network.outputs.clone();
+        let network = Lowered {
+            inputs,
+            layers,
+            outputs,
+            tensors: Vec::new(),
+            layer_names: Vec::new(),
+            input_names: Vec::new(),
+            output_names: Vec::new(),
+            metrics: Vec::new(),
+        };
         Ok(Self { network, parameters, isa, rows })
     }
 

@@ -2,10 +2,13 @@
 
 use super::error::ModelError;
 use super::initializers::{Fans, Initializer};
-use super::layers::{Kind, Layer};
+use super::layers::{AlphaDropout, Dropout, Kind, Layer, LeakyRelu};
+use super::metrics::NamedMetric;
 use super::summary::{Row, Summary};
 use crate::error::PlanError;
-use crate::plan::{self, Activation, BatchNorm, LayerSpec, Loss, Network, Operation, Output, Region, Value, arrange, misplaced};
+use crate::plan::{
+    self, Activation, BatchNorm, LayerSpec, Loss, Network, Operation, Output, Penalty, Region, Value, arrange, misplaced,
+};
 
 /// What a layer is applied to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,8 @@ pub(super) struct NamedTensor {
     pub(super) layer: String,
     pub(super) region: Region,
     pub(super) trainable: bool,
+    /// Whether its layer was made not trainable.
+    frozen: bool,
     initializer: Initializer,
     fans: Fans,
     /// Each tensor has a stream of its own, so that no two ever share their numbers.
@@ -90,9 +95,19 @@ pub(super) struct Lowered {
     pub(super) tensors: Vec<NamedTensor>,
     /// For each layer of the plan the name of the layer that it begins with.
     pub(super) layer_names: Vec<String>,
+    pub(super) input_names: Vec<String>,
+    /// For each output the name of the layer that it comes from.
+    pub(super) output_names: Vec<String>,
+    /// For each output what is measured beside the loss; nothing until somebody asks.
+    pub(super) metrics: Vec<Vec<NamedMetric>>,
 }
 
 impl Lowered {
+    /// The tensors that would change if their layers were trainable.
+    pub(super) fn frozen(&self) -> impl Iterator<Item = &NamedTensor> {
+        self.tensors.iter().filter(|tensor| tensor.frozen)
+    }
+
     /// The network, which has been checked when it was lowered.
     pub(super) fn network(&self) -> Network<'_> {
         match Network::new(&self.inputs, &self.layers, &self.outputs) {
@@ -207,7 +222,7 @@ impl Graph {
             Ok(_) => Ok(lowered),
             Err(PlanError::Unused { found: Value::Input(i) }) => Err(ModelError::Unused { name: self.inputs[i].name.clone() }),
             Err(PlanError::Unused { found: Value::Layer(i) }) => Err(ModelError::Unused { name: names[i].clone() }),
-            Err(source) => Err(plan_error(source, names)),
+            Err(source) => Err(plan_error(source, names, &lowered.outputs, |layer| lowered.layers[layer].spec.activation)),
         }
     }
 
@@ -222,6 +237,12 @@ impl Graph {
             let value_of = |source: &Source| match *source {
                 Source::Input(input) => Value::Input(input),
                 Source::Node(node) => values[node],
+            };
+            let out_of_range = |setting: &'static str, expected: &'static str, found: f64| ModelError::LayerSetting {
+                layer: names[i].clone(),
+                setting,
+                expected,
+                found,
             };
             let input = value_of(&node.inputs[0]);
             let spec = LayerSpec::identity().of(input);
@@ -260,23 +281,42 @@ impl Graph {
                 Kind::Flatten => input,
                 Kind::Dense(dense) => {
                     let operation = Operation::Dense { units: dense.units, use_bias: dense.use_bias };
-                    let (kernel_penalty, bias_penalty) = (dense.kernel_regularizer.penalty(), dense.bias_regularizer.penalty());
+                    let regularizers =
+                        [("kernel_regularizer", dense.kernel_regularizer), ("bias_regularizer", dense.bias_regularizer)];
+                    for (setting, regularizer) in regularizers {
+                        if let Some(factor) = regularizer.invalid_factor() {
+                            return Err(out_of_range(setting, "finite factors not below 0", f64::from(factor)));
+                        }
+                    }
+                    // What does not change is not penalized, as in Keras.
+                    let [kernel_penalty, bias_penalty] = match node.layer.trainable {
+                        true => regularizers.map(|(_, regularizer)| regularizer.penalty()),
+                        false => [Penalty::NONE; 2],
+                    };
                     let spec = LayerSpec { operation, activation: dense.activation, kernel_penalty, bias_penalty, ..spec };
                     layers.push(Merged { spec, operation: i, normalization: i, activation: i });
                     Value::Layer(layers.len() - 1)
                 }
                 Kind::Activation(function) => merged(&mut layers, &|layer| activation(layer, *function)),
+                Kind::LeakyRelu(LeakyRelu { negative_slope: slope }) if !(slope.is_finite() && *slope >= 0.0) => {
+                    return Err(out_of_range("negative_slope", "a finite number not below 0", f64::from(*slope)));
+                }
                 Kind::LeakyRelu(leaky) => {
                     let function = Activation::LeakyRelu { slope: leaky.negative_slope };
                     merged(&mut layers, &|layer| activation(layer, function))
                 }
                 Kind::PRelu(_) => merged(&mut layers, &|layer| activation(layer, Activation::PRelu)),
                 Kind::BatchNormalization(norm) => {
+                    if !node.layer.trainable {
+                        let what =
+                            "a frozen batch normalization, which would use its moving statistics in training; make it trainable";
+                        return Err(ModelError::Unsupported { layer: names[i].clone(), what });
+                    }
                     if !(0.0..=1.0).contains(&norm.momentum) {
-                        return Err(ModelError::setting("momentum", "a number from 0 to 1", norm.momentum));
+                        return Err(out_of_range("momentum", "a number from 0 to 1", norm.momentum));
                     }
                     if !(norm.epsilon.is_finite() && norm.epsilon >= 0.0) {
-                        return Err(ModelError::setting("epsilon", "a finite number of at least 0", norm.epsilon));
+                        return Err(out_of_range("epsilon", "a finite number of at least 0", f64::from(norm.epsilon)));
                     }
                     let norm = BatchNorm { epsilon: norm.epsilon, momentum: norm.momentum };
                     merged(&mut layers, &|layer| {
@@ -288,6 +328,12 @@ impl Graph {
                         }
                         fits
                     })
+                }
+                Kind::Dropout(Dropout { rate }) if !(0.0..=1.0).contains(rate) => {
+                    return Err(out_of_range("rate", "a number from 0 to 1", *rate));
+                }
+                Kind::AlphaDropout(AlphaDropout { rate }) if !(0.0..1.0).contains(rate) => {
+                    return Err(out_of_range("rate", "a number of at least 0 and below 1", *rate));
                 }
                 Kind::Dropout(layer) => merged(&mut layers, &|merged| dropout(merged, plan::Dropout::Plain(layer.rate))),
                 Kind::AlphaDropout(layer) => merged(&mut layers, &|merged| dropout(merged, plan::Dropout::Alpha(layer.rate))),
@@ -308,6 +354,9 @@ impl Graph {
             };
             values.push(value);
         }
+        if self.outputs.is_empty() {
+            return Err(ModelError::setting("outputs", "at least 1", 0));
+        }
         let mut outputs = Vec::with_capacity(self.outputs.len());
         for (&source, loss) in self.outputs.iter().zip(losses) {
             let value = match source {
@@ -315,7 +364,10 @@ impl Graph {
                 Source::Input(_) => None,
             };
             let Some(&Value::Layer(layer)) = value else {
-                return Err(ModelError::Plan { source: PlanError::NoLayers, layer: None });
+                if layers.is_empty() {
+                    return Err(ModelError::Plan { source: PlanError::NoLayers, layer: None });
+                }
+                return Err(ModelError::setting("outputs", "what a layer has computed", "an input as it is"));
             };
             outputs.push(Output { layer, loss: loss.loss, weight: loss.weight });
         }
@@ -330,7 +382,9 @@ impl Graph {
         }
         let specs: Vec<LayerSpec> = merged.iter().map(|layer| layer.spec).collect();
         let mut layers = vec![plan::Layer::EMPTY; specs.len()];
-        arrange(&mut inputs, &specs, &outputs, &mut layers).map_err(|source| plan_error(source, &layer_names))?;
+        arrange(&mut inputs, &specs, &outputs, &mut layers)
+            .map_err(|source| plan_error(source, &layer_names, &outputs, |layer| specs[layer].activation))?;
+        let input_names = self.inputs.iter().map(|input| input.name.clone()).collect();
         let mut tensors = Vec::new();
         let mut products = 0;
         for (i, (layer, merged)) in layers.iter().zip(merged).enumerate() {
@@ -354,12 +408,13 @@ impl Graph {
                     number @ (0 | 1) => 2 * products + number,
                     number => number << 32 | i as u64,
                 };
-                let (region, trainable) = (tensor.region, tensor.trainable);
+                let (region, trainable) = (tensor.region, tensor.trainable && self.nodes[node].layer.trainable);
                 tensors.push(NamedTensor {
                     name: format!("{layer}/{}", tensor.name),
                     layer,
                     region,
                     trainable,
+                    frozen: tensor.trainable && !trainable,
                     initializer,
                     fans,
                     stream,
@@ -367,7 +422,16 @@ impl Graph {
             }
             products += u64::from(layer.is_product());
         }
-        Ok(Lowered { inputs, layers, outputs, tensors, layer_names })
+        Ok(Lowered {
+            inputs,
+            layers,
+            outputs,
+            tensors,
+            layer_names,
+            input_names,
+            output_names: self.output_names(),
+            metrics: Vec::new(),
+        })
     }
 
     /// Whether nothing but node `i` takes a value, and the value is no output of the network.
@@ -389,7 +453,12 @@ impl Graph {
 }
 
 /// The error with the name of the layer that is at fault.
-fn plan_error(source: PlanError, names: &[String]) -> ModelError {
+fn plan_error(source: PlanError, names: &[String], outputs: &[Output], activation: impl Fn(usize) -> Activation) -> ModelError {
+    if let PlanError::LossOfActivation { layer } = source
+        && let (Some(output), Some(name)) = (outputs.iter().find(|output| output.layer == layer), names.get(layer))
+    {
+        return ModelError::LossOfActivation { output: name.clone(), activation: activation(layer), loss: output.loss };
+    }
     let layer = source.layer().and_then(|layer| names.get(layer).cloned());
     ModelError::Plan { source, layer }
 }

@@ -5,11 +5,13 @@ use super::error::ModelError;
 use super::examples::{Examples, Minibatch, OrderedLabels};
 use super::graph::Lowered;
 use super::history::{Evaluation, OutputEvaluation};
+use super::metrics::{RunningMetrics, Source};
 use crate::exec::{Context, Noise, Report, evaluate, predict, predict_with_dropout};
 use crate::kernels::MatMut;
 use crate::parallel::Executor;
 use crate::plan::{MAX_OUTPUTS, Plan};
 use crate::simd::Isa;
+use core::ops::Range;
 
 /// Rows that go through the network at a time in `evaluate` and `predict`, per thread: enough that the weights are read rarely, few
 /// enough that the outputs stay in cache.
@@ -26,11 +28,15 @@ pub(super) struct Inference {
     workspace: Buffer,
     /// The rows of a minibatch, by number.
     order: Vec<u32>,
+    /// What a question that is asked between two steps has measured, and the outputs of a minibatch if that takes them.
+    pub(super) metrics: RunningMetrics,
+    outputs: Vec<f32>,
 }
 
 impl Inference {
-    pub(super) fn new(plan: &Plan<'_>) -> Self {
-        Self { workspace: Buffer::new(plan.workspace_len()), order: vec![0; plan.batch()] }
+    pub(super) fn new(plan: &Plan<'_>, metrics: RunningMetrics) -> Self {
+        let outputs = if metrics.looks_at_outputs() { plan.batch() * outputs_per_row(plan) } else { 0 };
+        Self { workspace: Buffer::new(plan.workspace_len()), order: vec![0; plan.batch()], metrics, outputs: vec![0.0; outputs] }
     }
 }
 
@@ -48,42 +54,44 @@ impl Asked<'_> {
     pub(super) fn evaluate(&mut self, examples: &Examples<'_>, rows: &OrderedRows, penalty: f64) -> Evaluation {
         let plan = inference_plan(self.network, self.executor.parts());
         let context = Context { isa: self.isa, plan: &plan, executor: self.executor };
+        let Inference { workspace, metrics, outputs, .. } = &mut *self.memory;
+        let workspace = workspace.as_mut_slice();
         let mut total = Total::default();
         let mut first = 0;
+        metrics.reset();
         for order in rows.order.chunks(plan.batch()) {
             let minibatch = examples.minibatch(order, &rows.labels, first);
-            let report = evaluate(&context, &minibatch.batch(), self.parameters, self.memory.workspace.as_mut_slice());
-            total.add(&report, order.len(), penalty);
-            first += order.len();
+            let (batch, count) = (minibatch.batch(), order.len());
+            let report = evaluate(&context, &batch, self.parameters, workspace);
+            total.add(&report, count, penalty);
+            if metrics.looks_at_outputs() {
+                // The evaluation leaves gradients where the outputs were.
+                let results = &mut matrices(&plan, outputs, 0..count, count);
+                predict(&context, batch.inputs, self.parameters, workspace, &mut results[..plan.outputs().len()]);
+                metrics.add(self.isa, Source::Prediction, count, batch.targets, |output, i| results[output.output].as_ref().row(i));
+            }
+            first += count;
         }
-        total.mean(&plan)
+        total.mean(&plan).with_metrics(metrics)
     }
 
     /// The outputs for all rows, one matrix after the other, each without padding. With noise, elements are dropped as in training.
     pub(super) fn predict(&mut self, examples: &Examples<'_>, noise: Option<Noise>, outputs: &mut [f32]) -> Result<(), ModelError> {
         let plan = inference_plan(self.network, self.executor.parts());
-        examples.check_rows(&plan.network())?;
+        examples.check_rows(self.network)?;
         let rows = examples.len();
         let expected = rows * outputs_per_row(&plan);
         if outputs.len() != expected {
             return Err(ModelError::PredictionCount { expected, found: outputs.len() });
         }
         let context = Context { isa: self.isa, plan: &plan, executor: self.executor };
-        let Inference { workspace, order } = &mut *self.memory;
+        let Inference { workspace, order, .. } = &mut *self.memory;
         for (number, first) in (0..rows).step_by(plan.batch()).enumerate() {
             let count = plan.batch().min(rows - first);
             let order = &mut order[..count];
             order.iter_mut().enumerate().for_each(|(i, row)| *row = (first + i) as u32);
             let (inputs, inputs_count) = examples.inputs(order);
-            let mut rest = &mut *outputs;
-            let mut layers = plan.outputs().iter();
-            let mut results: [MatMut<'_>; MAX_OUTPUTS] = core::array::from_fn(|_| {
-                let columns = layers.next().map_or(0, |output| plan.layers()[output.layer].out_dim);
-                let (here, behind) = core::mem::take(&mut rest).split_at_mut(rows * columns);
-                rest = behind;
-                MatMut::new(&mut here[first * columns..(first + count) * columns], count, columns, columns)
-            });
-            let results = &mut results[..plan.outputs().len()];
+            let results = &mut matrices(&plan, outputs, first..first + count, rows)[..plan.outputs().len()];
             let inputs = &inputs[..inputs_count];
             match noise {
                 None => predict(&context, inputs, self.parameters, workspace.as_mut_slice(), results),
@@ -97,6 +105,18 @@ impl Asked<'_> {
         }
         Ok(())
     }
+}
+
+/// Some rows of the matrix of each output, which lie one after the other, each of `rows` rows without padding.
+fn matrices<'a>(plan: &Plan<'_>, values: &'a mut [f32], range: Range<usize>, rows: usize) -> [MatMut<'a>; MAX_OUTPUTS] {
+    let mut rest = values;
+    let mut layers = plan.outputs().iter();
+    core::array::from_fn(|_| {
+        let columns = layers.next().map_or(0, |output| plan.layers()[output.layer].out_dim);
+        let (here, behind) = core::mem::take(&mut rest).split_at_mut(rows * columns);
+        rest = behind;
+        MatMut::new(&mut here[range.start * columns..range.end * columns], range.len(), columns, columns)
+    })
 }
 
 /// The number of columns of all outputs together.

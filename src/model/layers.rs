@@ -9,6 +9,7 @@ use crate::plan::{BatchNorm, Penalty};
 pub struct Layer {
     pub(super) kind: Kind,
     pub(super) name: Option<String>,
+    pub(super) trainable: bool,
 }
 
 /// What a layer does.
@@ -30,6 +31,25 @@ impl Layer {
     /// Names the layer; otherwise the model makes a name from its class.
     pub fn name(mut self, name: &str) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Whether training changes its parameters; it does by default. A layer that is not trainable passes gradients on and has no
+    /// penalty. A batch normalization, which would have to use its moving statistics in training, is refused when the network is
+    /// compiled.
+    ///
+    /// ```
+    /// use selvedge::model::{Activation, Adam, Compile, Dense, Sequential};
+    ///
+    /// // What was learned elsewhere stays as it is; a new head is trained on it.
+    /// let network = Sequential::new(&[8])
+    ///     .add(Dense::new(16).activation(Activation::Relu).name("learned").trainable(false))
+    ///     .add(Dense::new(3).activation(Activation::Softmax).name("head"));
+    /// assert_eq!((network.summary()?.trainable(), network.summary()?.non_trainable()), (16 * 3 + 3, 8 * 16 + 16));
+    /// # Ok::<(), selvedge::model::ModelError>(())
+    /// ```
+    pub fn trainable(mut self, trainable: bool) -> Self {
+        self.trainable = trainable;
         self
     }
 
@@ -71,7 +91,7 @@ macro_rules! layer {
     ($($class:ident => $kind:expr;)+) => {$(
         impl From<$class> for Layer {
             fn from(layer: $class) -> Self {
-                Self { kind: $kind(layer), name: None }
+                Self { kind: $kind(layer), name: None, trainable: true }
             }
         }
 
@@ -79,6 +99,11 @@ macro_rules! layer {
             /// The layer with a name; otherwise the model makes one from its class.
             pub fn name(self, name: &str) -> Layer {
                 Layer::from(self).name(name)
+            }
+
+            /// The layer with parameters that training leaves as they are, or changes: [`Layer::trainable`].
+            pub fn trainable(self, trainable: bool) -> Layer {
+                Layer::from(self).trainable(trainable)
             }
         }
     )+};
@@ -99,7 +124,7 @@ layer! {
 /// An activation as a layer of its own.
 impl From<Activation> for Layer {
     fn from(activation: Activation) -> Self {
-        Self { kind: Kind::Activation(activation), name: None }
+        Self { kind: Kind::Activation(activation), name: None, trainable: true }
     }
 }
 
@@ -142,6 +167,11 @@ impl Regularizer {
 
     pub(super) fn penalty(self) -> Penalty {
         Penalty { l1: self.l1, l2: self.l2 }
+    }
+
+    /// The factor that makes no sense.
+    pub(super) fn invalid_factor(self) -> Option<f32> {
+        [self.l1, self.l2].into_iter().find(|factor| !(factor.is_finite() && *factor >= 0.0))
     }
 }
 

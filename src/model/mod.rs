@@ -63,7 +63,7 @@ pub use crate::exec::Clipping;
 pub use crate::plan::Loss;
 
 pub use initializers::{Fans, Initializer, InitializerError};
-pub use metrics::{Average, ClassificationReport, ConfusionMatrix, MetricError, Scores};
+pub use metrics::{Average, ClassificationReport, ConfusionMatrix, Metric, MetricChoice, MetricError, Scores};
 pub use schedules::{
     CosineDecay, ExponentialDecay, InverseTimeDecay, LearningRateSchedule, OneCycle, PiecewiseConstantDecay, PolynomialDecay,
     PowerDecay, ScheduleError,

@@ -1,12 +1,14 @@
 //! [`Model`]: a network with weights, an optimizer and threads.
 
 use super::buffer::Buffer;
+use super::callbacks::Logs;
 use super::compile::Compile;
 use super::error::ModelError;
 use super::examples::Examples;
 use super::graph::{Graph, Lowered};
 use super::history::Evaluation;
 use super::inference::{Asked, Inference, OrderedRows, inference_plan, outputs_per_row};
+use super::metrics::RunningMetrics;
 use super::predictions::Predictions;
 use super::session::Session;
 use super::summary::Summary;
@@ -32,6 +34,10 @@ pub struct Model {
     /// For the last size of minibatches.
     workspace: Buffer,
     gradients: Vec<f32>,
+    /// Of the epoch that is being trained.
+    metrics: RunningMetrics,
+    /// Room for the parameters that training leaves as they are.
+    frozen: Vec<f32>,
 }
 
 impl Model {
@@ -39,6 +45,7 @@ impl Model {
         settings.optimizer.check()?;
         settings.check_clipping()?;
         let losses = settings.losses(&graph.output_names())?;
+        let metrics = settings.named_metrics(&graph.output_names(), &losses)?;
         let Compile { optimizer, clipping, seed, threads, isa, .. } = settings;
         let threads = threads.unwrap_or_else(Pool::default_threads);
         if !(1..=MAX_PARTS).contains(&threads) {
@@ -48,7 +55,8 @@ impl Model {
             Some(isa) => isa,
             None => Isa::select()?,
         };
-        let network = graph.lower(&losses)?;
+        let network = Lowered { metrics, ..graph.lower(&losses)? };
+        let metrics = RunningMetrics::new(&network);
         Ok(Self {
             graph: graph.clone(),
             isa,
@@ -57,7 +65,9 @@ impl Model {
             pool: Pool::new(threads).map_err(ModelError::Threads)?,
             seed,
             trainable: Trainable::new(&network, optimizer, seed)?,
-            inference: Inference::new(&inference_plan(&network, threads)),
+            inference: Inference::new(&inference_plan(&network, threads), metrics.clone()),
+            metrics,
+            frozen: vec![0.0; network.frozen().map(|tensor| tensor.region.len()).sum()],
             workspace: Buffer::new(0),
             gradients: Vec::new(),
             network,
@@ -112,7 +122,9 @@ impl Model {
         if batch_size == 0 {
             return Err(ModelError::setting("batch_size", "at least 1", batch_size));
         }
-        let Self { network, seed, trainable, isa, clipping, penalized, pool, inference, workspace, gradients, .. } = self;
+        let Self {
+            network, seed, trainable, isa, clipping, penalized, pool, inference, workspace, gradients, metrics, frozen, ..
+        } = self;
         let plan = Plan::training(network.network(), batch_size, pool.threads());
         if workspace.as_slice().len() < plan.workspace_len() {
             *workspace = Buffer::new(plan.workspace_len());
@@ -134,23 +146,32 @@ impl Model {
                 workspace: workspace.as_mut_slice(),
                 gradients,
                 inference,
+                metrics,
                 penalized: *penalized,
                 stopped: false,
+                scheduled: false,
+                frozen,
                 first_epoch: 0,
             })
         }))
     }
 
-    /// Loss and accuracy over rows with targets.
+    /// Loss, accuracy and metrics over rows with targets.
     ///
     /// # Errors
     /// If the rows or targets do not fit the model.
     pub fn evaluate<'a>(&mut self, examples: impl Into<Examples<'a>>) -> Result<Evaluation, ModelError> {
         let examples = examples.into();
-        examples.check(&self.network.network())?;
+        examples.check(&self.network)?;
         let penalty = if self.penalized { self.trainable.penalty(&self.network, self.isa) } else { 0.0 };
         let rows = OrderedRows::all(&examples);
         Ok(self.ask(|mut asked| asked.evaluate(&examples, &rows, penalty)))
+    }
+
+    /// What an evaluation has given, under Keras' names: `loss`, `accuracy`, `mae`, and with several outputs `<output>_mae` and so
+    /// on.
+    pub fn logs(&self, evaluation: &Evaluation) -> Logs {
+        evaluation.logs(&self.network.output_names)
     }
 
     /// The outputs for rows; targets are not looked at.

@@ -1,8 +1,9 @@
 //! [`ProgressBar`]: how far an epoch is, on the terminal.
 
 use super::callback::{BatchLogs, Callback, Run};
+use super::callbacks::Logs;
 use super::error::ModelError;
-use super::history::{Epoch, Evaluation};
+use super::history::Epoch;
 use super::session::Session;
 use indicatif::{ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
@@ -10,8 +11,8 @@ use std::time::{Duration, Instant};
 /// A bar is drawn ten times a second: often enough for the eye, seldom enough to cost training nothing.
 const BETWEEN_DRAWINGS: Duration = Duration::from_millis(100);
 
-/// A bar for each epoch on standard error: rows done, mean loss and accuracy so far, rows per second; at the end of the epoch also the
-/// loss and accuracy of the validation data.
+/// A bar for each epoch on standard error: rows done, mean loss, accuracy and metrics so far, rows per second; at the end of the
+/// epoch also those of the validation data.
 ///
 /// Where standard error is not a terminal nothing is written. By default a line with the figures of the epoch stays,
 /// as in Keras.
@@ -63,7 +64,7 @@ impl ProgressBar {
         }
     }
 
-    fn draw(&mut self, rows: usize, so_far: Evaluation) {
+    fn draw(&mut self, rows: usize, so_far: &Logs) {
         self.drawn = Instant::now();
         let seconds = self.drawn.duration_since(self.began).as_secs_f64();
         // The first steps may be faster than the clock ticks.
@@ -73,13 +74,10 @@ impl ProgressBar {
     }
 }
 
-/// `loss 0.3456  accuracy 0.8765`, each name behind a prefix; of several outputs only the first, and no accuracy where there are no classes.
-fn figures(prefix: &str, evaluation: Evaluation) -> String {
-    let loss = evaluation.loss;
-    match evaluation.outputs().first().and_then(|output| output.accuracy) {
-        Some(accuracy) => format!("{prefix}loss {loss:.4}  {prefix}accuracy {accuracy:.4}"),
-        None => format!("{prefix}loss {loss:.4}"),
-    }
+/// `loss 0.3456  accuracy 0.8765`, each name behind a prefix.
+fn figures(prefix: &str, logs: &Logs) -> String {
+    let figures: Vec<String> = logs.iter().map(|(name, value)| format!("{prefix}{name} {value:.4}")).collect();
+    figures.join("  ")
 }
 
 impl Callback for ProgressBar {
@@ -100,18 +98,18 @@ impl Callback for ProgressBar {
         Ok(())
     }
 
-    fn on_batch_end(&mut self, logs: &BatchLogs, _: &mut Session<'_>) -> Result<(), ModelError> {
+    fn on_batch_end(&mut self, logs: &BatchLogs, session: &mut Session<'_>) -> Result<(), ModelError> {
         if !self.bar.is_hidden() && self.drawn.elapsed() >= BETWEEN_DRAWINGS {
-            self.draw(logs.rows, logs.so_far);
+            self.draw(logs.rows, &session.logs(&logs.so_far));
         }
         Ok(())
     }
 
-    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Epoch, _: &mut Session<'_>) -> Result<(), ModelError> {
+    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Epoch, session: &mut Session<'_>) -> Result<(), ModelError> {
         if !self.transient {
             let rows_per_second = self.run.rows as f64 / logs.seconds.max(f64::MIN_POSITIVE);
-            let validation = logs.validation.map(|validation| format!("  {}", figures("val_", validation))).unwrap_or_default();
-            let training = figures("", logs.training);
+            let validation = logs.validation.map(|validation| format!("  {}", figures("val_", &session.logs(&validation))));
+            let (training, validation) = (figures("", &session.logs(&logs.training)), validation.unwrap_or_default());
             self.bar.println(format!(
                 "epoch {}/{}  {training}{validation}  {rows_per_second:.0} rows/s",
                 epoch + 1,
@@ -127,7 +125,7 @@ impl Callback for ProgressBar {
 mod tests {
     use super::*;
     use crate::data::synthetic;
-    use crate::model::{Activation, Compile, Dense, Fit, Flatten, OutputEvaluation, Sequential, Sgd};
+    use crate::model::{Activation, Compile, Dense, Evaluation, Fit, Flatten, OutputEvaluation, Sequential, Sgd};
     use std::io;
     use std::sync::{Arc, Mutex};
 

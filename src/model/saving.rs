@@ -3,7 +3,7 @@
 //! | what | how | file |
 //! |---|---|---|
 //! | weights | [`Model::save_weights`], [`Model::load_weights`] | safetensors, tensors named as in Keras: `dense/kernel` |
-//! | everything: architecture, weights, moving statistics, optimizer with its state, losses, seed, steps, epochs | [`Model::save`], [`Model::load`] | a checkpoint of this crate |
+//! | everything: architecture, weights, moving statistics, optimizer with its state, losses, metrics, seed, steps, epochs | [`Model::save`], [`Model::load`] | a checkpoint of this crate |
 //!
 //! Training that goes on from a saved model ends with the bits of one that was never stopped: the order of rows, the random numbers of dropout and
 //! the learning rate of a schedule follow from seed, steps and epochs. A file is replaced whole or not at all, and a file with an error leaves
@@ -12,6 +12,7 @@
 use super::compile::Compile;
 use super::error::ModelError;
 use super::graph::{Graph, Lowered, OutputLoss};
+use super::metrics::NamedMetric;
 use super::model::Model;
 use super::optimizers::{Adam, Nadam, Optimizer, Progress, RmsProp, Sgd};
 use super::session::Session;
@@ -108,6 +109,8 @@ mod sections {
     pub(super) const PROGRESS: &str = "progress";
     pub(super) const WEIGHTS: &str = "weights";
     pub(super) const STATE: &str = "optimizer_state";
+    /// There only if there are metrics: for each its output, its name, and a number.
+    pub(super) const METRICS: &str = "metrics";
 }
 
 impl Model {
@@ -188,8 +191,10 @@ impl Model {
             return Err(SavingError::Unknown { what: "number of outputs", found: losses.len() as u64 });
         }
         let mut compile = Compile::new(optimizer).clipping(clipping).seed(seed);
-        for (name, OutputLoss { loss, weight }) in graph.output_names().iter().zip(losses) {
-            compile = compile.output_loss(name, loss, weight);
+        let metrics = metrics(checkpoint)?;
+        for (number, (name, OutputLoss { loss, weight })) in graph.output_names().iter().zip(losses).enumerate() {
+            let own = metrics.iter().filter(|(output, _)| *output == number as u64).map(|(_, metric)| *metric);
+            compile = compile.output_loss(name, loss, weight).output_metrics(name, own);
         }
         if let Some(threads) = threads {
             compile = compile.threads(threads);
@@ -246,6 +251,23 @@ impl Settings {
     }
 }
 
+/// How a saved model was asked to be measured: the number of an output, a metric of it.
+fn metrics(checkpoint: &Checkpoint) -> Result<Vec<(u64, NamedMetric)>, SavingError> {
+    let mut metrics = Vec::new();
+    if checkpoint.get(sections::METRICS).is_none() {
+        return Ok(metrics);
+    }
+    let mut reader = checkpoint.reader(sections::METRICS)?;
+    for _ in 0..reader.u64()? {
+        let output = reader.u64()?;
+        let name = reader.text()?;
+        let named = NamedMetric::from_name(name).map_err(ModelError::from)?;
+        metrics.push((output, NamedMetric { metric: named.metric.with_parameter(reader.u64()?), ..named }));
+    }
+    reader.finish()?;
+    Ok(metrics)
+}
+
 /// The sections of a model.
 pub(super) fn checkpoint(graph: &Graph, network: &Lowered, seed: u64, clipping: Clipping, trainable: &Trainable) -> Checkpoint {
     let mut settings = SectionWriter::new();
@@ -271,7 +293,20 @@ pub(super) fn checkpoint(graph: &Graph, network: &Lowered, seed: u64, clipping: 
     for kind in trainable.state.as_slice().chunks_exact(parameters.len().max(1)) {
         state.extend_from_slice(&Vec::from(tensors(kind)));
     }
-    Checkpoint::new()
+    let checkpoint = Checkpoint::new();
+    let asked: Vec<_> =
+        network.metrics.iter().enumerate().flat_map(|(output, own)| own.iter().map(move |own| (output, own))).collect();
+    let checkpoint = if asked.is_empty() {
+        checkpoint
+    } else {
+        let mut metrics = SectionWriter::new();
+        metrics.put_u64(asked.len() as u64);
+        for (output, NamedMetric { metric, name }) in asked {
+            metrics.put_u64(output as u64).put_text(name).put_u64(metric.parameter());
+        }
+        checkpoint.section(sections::METRICS, metrics)
+    };
+    checkpoint
         .section(sections::ARCHITECTURE, graph.to_json())
         .section(sections::SETTINGS, settings)
         .section(sections::PROGRESS, progress)

@@ -1,17 +1,20 @@
 //! [`Session`]: a model in training.
 
+use super::callbacks::Logs;
 use super::error::ModelError;
 use super::examples::Examples;
 use super::graph::Lowered;
 use super::history::Evaluation;
 use super::inference::{Asked, Inference, OrderedRows, Total, inference_plan, outputs_per_row};
+use super::metrics::{RunningMetrics, Source};
 use super::predictions::Predictions;
 use super::trainable::Trainable;
-use crate::exec::{Batch, Clipping, Context, Noise, Report, Step, gradients, train_step};
+use crate::exec::{Batch, Clipping, Context, Noise, Report, Step, gradients, train_step, update};
 use crate::kernels::MatRef;
 use crate::parallel::Executor;
-use crate::plan::{Memory, Plan};
+use crate::plan::{BlockRef, Memory, Plan, Value};
 use crate::simd::Isa;
+use core::ops::Range;
 
 /// A model in training, its threads at work: what callbacks get, and what a loop of your own trains with.
 ///
@@ -44,8 +47,14 @@ pub struct Session<'a> {
     /// Empty unless clipping needs it, or somebody has asked for gradients.
     pub(super) gradients: &'a mut Vec<f32>,
     pub(super) inference: &'a mut Inference,
+    /// Of the epoch that is being trained.
+    pub(super) metrics: &'a mut RunningMetrics,
     pub(super) penalized: bool,
     pub(super) stopped: bool,
+    /// Whether a schedule sets the learning rate before every step.
+    pub(super) scheduled: bool,
+    /// What the tensors of layers that are not trainable hold, during a step.
+    pub(super) frozen: &'a mut [f32],
     /// The first epoch of this training that has not been done yet.
     pub(super) first_epoch: usize,
 }
@@ -66,13 +75,32 @@ impl<'a> Session<'a> {
         let (report, penalty) = self.step_report(batch);
         let mut total = Total::default();
         total.add(&report, batch.inputs.first().map_or(0, crate::exec::Inputs::len), penalty);
-        total.mean(&self.plan)
+        let Inference { metrics, .. } = &mut *self.inference;
+        metrics.reset();
+        measure(self.isa, &self.plan, self.workspace, batch, metrics);
+        total.mean(&self.plan).with_metrics(metrics)
+    }
+
+    /// Adds what the last step has computed of its minibatch to the metrics of the epoch.
+    pub(super) fn measure_step(&mut self, batch: &Batch<'_>) {
+        measure(self.isa, &self.plan, self.workspace, batch, self.metrics);
+    }
+
+    /// What an evaluation or a step has given, under Keras' names: `loss`, `accuracy`, `mae`, and with several outputs
+    /// `<output>_mae` and so on.
+    pub fn logs(&self, evaluation: &Evaluation) -> Logs {
+        evaluation.logs(&self.network.output_names)
     }
 
     /// One step, and the penalty of the weights before it.
     #[track_caller]
     pub(super) fn step_report(&mut self, batch: &Batch<'_>) -> (Report, f64) {
         let penalty = if self.penalized { self.trainable.penalty(self.network, self.isa) } else { 0.0 };
+        let freezes = !self.frozen.is_empty();
+        if freezes {
+            let parameters = self.trainable.parameters.as_slice();
+            frozen(self.network, self.frozen).for_each(|(range, copy)| copy.copy_from_slice(&parameters[range]));
+        }
         let Trainable { optimizer, progress, parameters, state, .. } = &mut *self.trainable;
         let noise = Noise { seed: self.seed, step: progress.steps() as u32 };
         let step = Step { optimizer: optimizer.next_step(progress), clipping: self.clipping, noise };
@@ -83,7 +111,20 @@ impl<'a> Session<'a> {
             gradients: self.gradients,
             workspace: self.workspace,
         };
-        (train_step(&context, &step, batch, &mut memory), penalty)
+        let report = match self.clipping {
+            // A norm is that of what is trained.
+            Clipping::Norm(_) | Clipping::GlobalNorm(_) if freezes => {
+                let report = gradients(&context, &noise, batch, &mut memory);
+                self.network.frozen().for_each(|tensor| memory.gradients[tensor.region.range()].fill(0.0));
+                update(&context, &step, &mut memory);
+                report
+            }
+            _ => train_step(&context, &step, batch, &mut memory),
+        };
+        if freezes {
+            frozen(self.network, self.frozen).for_each(|(range, copy)| memory.parameters[range].copy_from_slice(copy));
+        }
+        (report, penalty)
     }
 
     /// The gradients of a minibatch, penalties included, by the names of the tensors. The moving statistics of batch normalizations move as
@@ -143,8 +184,13 @@ impl<'a> Session<'a> {
     /// Changes the learning rate from the next step on.
     ///
     /// # Errors
-    /// If it is not a finite number of at least 0; the old one stays.
+    /// If it is not a finite number of at least 0, or [`Fit::schedule`](super::Fit::schedule) sets it before every step; the old
+    /// one stays.
     pub fn set_learning_rate(&mut self, learning_rate: f32) -> Result<(), ModelError> {
+        if self.scheduled {
+            let found = format!("{learning_rate} for a rate that the schedule sets before every step");
+            return Err(ModelError::setting("learning_rate", "a schedule or a callback that sets it, not both", found));
+        }
         let mut next = self.trainable.optimizer;
         next.set_learning_rate(learning_rate);
         next.check()?;
@@ -185,12 +231,12 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Loss and accuracy of the current weights.
+    /// Loss, accuracy and metrics of the current weights.
     ///
     /// # Errors
     /// If the rows or targets do not fit the model.
     pub fn evaluate(&mut self, examples: &Examples<'_>) -> Result<Evaluation, ModelError> {
-        examples.check(&self.network.network())?;
+        examples.check(self.network)?;
         Ok(self.evaluate_rows(examples, &OrderedRows::all(examples)))
     }
 
@@ -237,4 +283,24 @@ impl<'a> Session<'a> {
         let Self { isa, network, executor, trainable, inference, .. } = self;
         Asked { isa: *isa, network, executor: *executor, parameters: trainable.parameters.as_slice(), memory: inference }
     }
+}
+
+/// Each tensor that training leaves as it is, by its place among the parameters, with its part of a copy.
+fn frozen<'a>(network: &'a Lowered, copy: &'a mut [f32]) -> impl Iterator<Item = (Range<usize>, &'a mut [f32])> {
+    let mut rest = copy;
+    network.frozen().map(move |tensor| {
+        let (here, behind) = core::mem::take(&mut rest).split_at_mut(tensor.region.len());
+        rest = behind;
+        (tensor.region.range(), here)
+    })
+}
+
+/// Adds what a step has left of its minibatch in the workspace.
+fn measure(isa: Isa, plan: &Plan<'_>, workspace: &[f32], batch: &Batch<'_>, metrics: &mut RunningMetrics) {
+    if !metrics.looks_at_outputs() {
+        return;
+    }
+    let rows = batch.inputs.first().map_or(0, crate::exec::Inputs::len);
+    let blocks = BlockRef { plan, blocks: &workspace[..plan.blocks_len()], rows };
+    metrics.add(isa, Source::Step, rows, batch.targets, |output, i| blocks.value(Value::Layer(output.layer)).row(i));
 }

@@ -50,7 +50,10 @@ fn class_weights_and_sample_weights_exclude_each_other() {
     let fit = |examples: Examples<'_>, fit: Fit<'_>| linear(0).fit(examples, &fit, &mut []).unwrap_err().to_string();
     let both = fit(examples().sample_weights(&weights), Fit::new().class_weights(&[(0, 2.0)]));
     assert_eq!(both, "class_weights: no sample weights beside them expected, found both");
-    assert_eq!(fit(examples().sample_weights(&weights[..1]), Fit::new()), "2 rows expected, found 1");
+    assert_eq!(
+        fit(examples().sample_weights(&weights[..1]), Fit::new()),
+        "sample_weights: one for each row expected, found 1 of 2 rows"
+    );
     let nan = fit(examples(), Fit::new().class_weights(&[(1, f32::NAN)]));
     assert_eq!(nan, "class_weights: finite numbers expected, found NaN for class 1");
 }

@@ -242,20 +242,20 @@ fn settings_that_make_no_sense_are_refused() {
     let compile = |network: Sequential, compile: Compile| network.compile(compile.threads(1)).unwrap_err().to_string();
     let network = || Sequential::new(&[3]);
     let rate = compile(network().add(Dense::new(2)).add(Dropout::new(1.5)).add(Dense::new(2)), Compile::new(SGD));
-    assert_eq!(rate, "layer 0: a dropout rate from 0 to 1 expected, found 1.5 (`dense`)");
+    assert_eq!(rate, "layer `dropout`, rate: a number from 0 to 1 expected, found 1.5");
     let rate = compile(network().add(AlphaDropout::new(1.0)).add(Dense::new(2)), Compile::new(SGD));
-    assert_eq!(rate, "layer 0: a dropout rate from 0 to 1 expected, found 1 (`alpha_dropout`)");
+    assert_eq!(rate, "layer `alpha_dropout`, rate: a number of at least 0 and below 1 expected, found 1");
     let inside = compile(network().add(Dense::new(2).activation(Activation::Softmax)).add(Dense::new(2)), Compile::new(SGD));
     assert_eq!(inside, "layer 0: softmax expected on the last layer only, found with layers behind it (`dense`)");
     let softmax = network().add(Dense::new(2).activation(Activation::Softmax));
     let error = compile(softmax, Compile::new(SGD).loss(Loss::MeanSquaredError));
-    assert_eq!(error, "layer 0: a loss that goes with the activation expected, found one that does not (`dense`)");
+    assert_eq!(error, "output `dense`: a loss that goes with Softmax expected, found MeanSquaredError");
     let error = compile(network().add(Dense::new(2)), Compile::new(SGD).output_loss("price", Loss::MeanSquaredError, 1.0));
     assert_eq!(error, "an output among [\"dense\"] expected, found `price`");
     let momentum = BatchNormalization { momentum: 1.5, ..BatchNormalization::default() };
     assert_eq!(
         compile(network().add(momentum).add(Dense::new(2)), Compile::new(SGD)),
-        "momentum: a number from 0 to 1 expected, found 1.5"
+        "layer `batch_normalization`, momentum: a number from 0 to 1 expected, found 1.5"
     );
     let smoothing = Loss::SparseCategoricalCrossentropy { label_smoothing: -0.1 };
     let error = compile(network().add(Dense::new(2)), Compile::new(SGD).loss(smoothing));
@@ -293,16 +293,16 @@ fn errors_name_inputs_and_targets() {
     let good = || Examples::new().input(matrix(&wide, 5)).input(matrix(&deep, 6));
     let message = |result: Result<_, ModelError>| result.map(|_: selvedge::model::Evaluation| ()).unwrap_err().to_string();
     assert_eq!(message(model.evaluate(Examples::new().input(matrix(&wide, 5)))), "inputs: 2 expected, found 1");
-    assert_eq!(message(model.evaluate(good())), "labels of 2 rows expected, found 0");
-    assert_eq!(message(model.evaluate(good().targets(matrix(&y, 1)))), "targets: 2 expected, found 1");
+    assert_eq!(message(model.evaluate(good())), "outputs with targets: 2 expected, found 0");
+    assert_eq!(message(model.evaluate(good().targets(matrix(&y, 1)))), "outputs with targets: 2 expected, found 1");
     let labels = [0, 0];
     let error = message(model.evaluate(good().targets(matrix(&y, 1)).labels(&labels)));
-    assert_eq!(error, "rows of numbers as targets of MeanSquaredError expected, found the other kind");
+    assert_eq!(error, "output `aux_output`: rows of numbers as targets of MeanSquaredError expected, found the other kind");
     let swapped = Examples::new().input(matrix(&deep, 6)).input(matrix(&wide, 5));
-    assert_eq!(message(model.evaluate(swapped)), "rows of 5 inputs expected, found 6");
+    assert_eq!(message(model.evaluate(swapped)), "input `wide`: rows of 5 inputs expected, found 6");
     let short = Examples::new().input(matrix(&wide, 5)).input(MatRef::new(&deep, 1, 6, 6));
-    assert_eq!(message(model.evaluate(short)), "2 rows expected, found 1");
+    assert_eq!(message(model.evaluate(short)), "input `deep`: 2 rows expected, found 1");
     let nan = [0.0, f32::NAN];
     let error = message(model.evaluate(good().targets(matrix(&nan, 1)).targets(matrix(&y, 1))));
-    assert_eq!(error, "row 1, column 0: a finite number expected, found NaN");
+    assert_eq!(error, "output `main_output`: row 1, column 0: a finite number expected, found NaN");
 }

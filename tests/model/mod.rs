@@ -3,6 +3,8 @@
 
 mod fitting;
 mod graphs;
+mod keras;
+mod metrics;
 mod saving;
 mod search;
 
@@ -237,18 +239,21 @@ fn what_does_not_fit_is_refused_with_what_was_expected_and_found() {
     let mut model = small_network().compile(Compile::new(SGD).threads(1)).unwrap();
     let before = weights(&model);
     let few = Dataset::new(vec![0; 30], &[3], vec![0; 10], 10).unwrap();
-    assert_eq!(message(model.fit(&few, &Fit::new(), &mut []).unwrap_err()), "rows of 784 inputs expected, found 3");
-    assert_eq!(message(model.predict(&few).unwrap_err()), "rows of 784 inputs expected, found 3");
-    assert_eq!(message(model.evaluate(&few).unwrap_err()), "rows of 784 inputs expected, found 3");
+    assert_eq!(message(model.fit(&few, &Fit::new(), &mut []).unwrap_err()), "input `input`: rows of 784 inputs expected, found 3");
+    assert_eq!(message(model.predict(&few).unwrap_err()), "input `input`: rows of 784 inputs expected, found 3");
+    assert_eq!(message(model.evaluate(&few).unwrap_err()), "input `input`: rows of 784 inputs expected, found 3");
     let zeros = vec![0.0; 2 * 784];
     let matrix = MatRef::new(&zeros, 2, 784, 784);
     let labelled = |labels: &[u32]| Examples::floats(matrix, labels).map(|examples| examples.class_labels().unwrap().to_vec());
     assert_eq!(message(labelled(&[1]).unwrap_err()), "labels of 2 rows expected, found 1");
     let wrong = [0, 10];
     let examples = Examples::floats(matrix, &wrong).unwrap();
-    assert_eq!(message(model.fit(examples, &Fit::new(), &mut []).unwrap_err()), "row 1: a label below 10 expected, found 10");
+    assert_eq!(
+        message(model.fit(examples, &Fit::new(), &mut []).unwrap_err()),
+        "output `dense_1`: row 1: a label below 10 expected, found 10"
+    );
     let unlabelled = Examples::unlabelled_floats(matrix).unwrap();
-    assert_eq!(message(model.evaluate(unlabelled).unwrap_err()), "labels of 2 rows expected, found 0");
+    assert_eq!(message(model.evaluate(unlabelled).unwrap_err()), "outputs with targets: 1 expected, found 0");
     let none = Examples::unlabelled_floats(MatRef::new(&[], 0, 784, 784)).unwrap();
     assert_eq!(message(model.predict(none).unwrap_err()), "at least 1 row expected, found 0");
     let mut with_nan = zeros.clone();
@@ -258,7 +263,7 @@ fn what_does_not_fit_is_refused_with_what_was_expected_and_found() {
     let no_batch = model.fit(&train, &Fit::new().batch_size(0), &mut []).unwrap_err();
     assert!(matches!(no_batch, ModelError::Data(_)), "{no_batch}");
     let validation = model.fit(&train, &Fit::new().validation_data(&few), &mut []).unwrap_err();
-    assert_eq!(message(validation), "rows of 784 inputs expected, found 3");
+    assert_eq!(message(validation), "input `input`: rows of 784 inputs expected, found 3");
     assert_eq!(weights(&model), before, "a refused call changes nothing");
 }
 

@@ -123,7 +123,7 @@ fn what_goes_wrong_in_a_trial_is_its_failure() {
     let training = Training::new(garments_model);
     let kind = "fold 0: parameter `learning_rate`: a real number expected, found the integer 1";
     assert_eq!(failure(search(&wrong_kind).run(training.objective(&garments)).unwrap()), kind);
-    let rows = "fold 0: rows of 784 inputs expected, found 8";
+    let rows = "fold 0: input `input`: rows of 784 inputs expected, found 8";
     assert_eq!(failure(search(&rate).run(training.objective(&houses)).unwrap()), rows);
     let accuracy = Training::new(regression_model).scorer(Scorer::Accuracy);
     let none = "fold 0: an output with classes expected for the accuracy, found none";

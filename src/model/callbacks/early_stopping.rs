@@ -2,7 +2,7 @@
 
 #[cfg(feature = "io")]
 use super::monitor::{put_number, take_number};
-use super::{BestMonitor, CallbackError, Direction, Monitored};
+use super::{CallbackError, Monitor};
 #[cfg(feature = "io")]
 use crate::io::{CheckpointError, SectionReader, SectionWriter};
 
@@ -22,15 +22,13 @@ use crate::io::{CheckpointError, SectionReader, SectionWriter};
 ///
 /// The best epoch is the best one seen, whether or not it beats the baseline, as in Keras. NaN is never an improvement, which Keras lets the
 /// first value be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct EarlyStopping {
-    monitored: Monitored,
-    min_delta: f64,
+    monitor: Monitor,
     patience: usize,
     baseline: Option<f64>,
     restore_best_weights: bool,
     start_from_epoch: usize,
-    best: BestMonitor,
     /// Epochs since the last improvement on best and baseline.
     wait: usize,
     /// The epoch whose weights are, or would be, kept.
@@ -53,51 +51,27 @@ pub struct EarlyStoppingDecision {
     pub stop: bool,
 }
 
-impl Default for EarlyStopping {
-    fn default() -> Self {
-        let monitored = Monitored::default();
-        Self {
-            best: BestMonitor::new(monitored.direction(), 0.0),
-            monitored,
-            min_delta: 0.0,
-            patience: 0,
-            baseline: None,
-            restore_best_weights: false,
-            start_from_epoch: 0,
-            wait: 0,
-            best_epoch: None,
-            stopped_epoch: None,
-            has_snapshot: false,
-            best_weights: Vec::new(),
-        }
-    }
-}
-
 impl EarlyStopping {
     /// All defaults: stops after the first epoch whose `val_loss` is not less than the least before.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Monitors a metric with a name that tells its direction.
+    /// Monitors another metric: a name that tells its direction, or a [`Monitor`].
     ///
     /// # Errors
-    /// [`CallbackError::UnknownDirection`] for any other name.
-    pub fn monitor(self, name: &str) -> Result<Self, CallbackError> {
-        let direction = Direction::of_metric(name)?;
-        Ok(self.monitor_with_direction(name, direction))
-    }
-
-    /// Monitors any metric.
-    pub fn monitor_with_direction(self, name: &str, direction: Direction) -> Self {
-        let best = BestMonitor::new(direction, self.min_delta);
-        Self { monitored: Monitored::with_direction(name, direction), best, ..self }
+    /// [`CallbackError::UnknownDirection`] for a name that does not tell.
+    pub fn monitor<E>(mut self, monitor: impl TryInto<Monitor, Error = E>) -> Result<Self, CallbackError>
+    where
+        CallbackError: From<E>,
+    {
+        self.monitor.switch(monitor)?;
+        Ok(self)
     }
 
     /// How much better a value must be; only the absolute value counts.
     pub fn min_delta(self, min_delta: f64) -> Self {
-        let best = BestMonitor::new(self.monitored.direction(), min_delta);
-        Self { min_delta, best, ..self }
+        Self { monitor: self.monitor.min_delta(min_delta), ..self }
     }
 
     /// How many epochs without improvement it takes.
@@ -122,7 +96,7 @@ impl EarlyStopping {
 
     /// Forgets an earlier training.
     pub fn train_begin(&mut self) {
-        self.best.reset(None);
+        self.monitor.reset(None);
         self.wait = 0;
         self.best_epoch = None;
         self.stopped_epoch = None;
@@ -135,7 +109,7 @@ impl EarlyStopping {
         if epoch < self.start_from_epoch {
             return decision;
         }
-        decision.improved = self.best.update(value);
+        decision.improved = self.monitor.update(value);
         // The first epoch is kept even if its value is NaN: there must be something to go back to.
         decision.snapshot = self.restore_best_weights && (decision.improved || !self.has_snapshot);
         self.has_snapshot |= decision.snapshot;
@@ -145,7 +119,7 @@ impl EarlyStopping {
 
         self.wait += 1;
         if decision.improved {
-            if self.baseline.is_none() || self.best.improves(value, self.baseline) {
+            if self.baseline.is_none() || self.monitor.improves(value, self.baseline) {
                 self.wait = 0;
             }
         } else if self.wait >= self.patience && epoch > 0 {
@@ -163,7 +137,7 @@ impl EarlyStopping {
     /// Writes what it remembers, but for the weights.
     #[cfg(feature = "io")]
     pub(super) fn save(&self, writer: &mut SectionWriter) {
-        self.best.save(writer);
+        self.monitor.save(writer);
         writer.put_u64(self.wait as u64).put_u64(u64::from(self.has_snapshot));
         put_number(writer, self.best_epoch);
         put_number(writer, self.stopped_epoch);
@@ -171,7 +145,7 @@ impl EarlyStopping {
 
     #[cfg(feature = "io")]
     pub(super) fn load(&mut self, reader: &mut SectionReader<'_>) -> Result<(), CheckpointError> {
-        self.best.load(reader)?;
+        self.monitor.load(reader)?;
         self.wait = reader.u64()? as usize;
         self.has_snapshot = reader.u64()? != 0;
         self.best_epoch = take_number(reader)?;
@@ -180,13 +154,13 @@ impl EarlyStopping {
     }
 
     /// What is monitored.
-    pub fn monitored(&self) -> &Monitored {
-        &self.monitored
+    pub fn monitored(&self) -> &Monitor {
+        &self.monitor
     }
 
     /// The best value so far.
     pub fn best(&self) -> Option<f64> {
-        self.best.best()
+        self.monitor.best()
     }
 
     /// The epoch of the best value; with `restore_best_weights` the one whose weights are kept.
@@ -202,6 +176,7 @@ impl EarlyStopping {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Direction;
     use super::*;
 
     /// A model whose only weight is the number of the epoch.
@@ -313,8 +288,8 @@ mod tests {
         assert_eq!((outcome.last_epoch, outcome.kept), (2, Some(1)));
         assert_eq!((stopping.monitored().name(), stopping.monitored().direction()), ("val_accuracy", Direction::Maximize));
         // The order of the settings does not matter.
-        let stopping = EarlyStopping::new().min_delta(0.01).monitor_with_direction("val_mse", Direction::Maximize);
-        assert!(!stopping.best.improves(0.805, Some(0.8)) && stopping.best.improves(0.82, Some(0.8)));
+        let stopping = EarlyStopping::new().min_delta(0.01).monitor(Monitor::maximize("val_mse")).expect("a monitor");
+        assert!(!stopping.monitor.improves(0.805, Some(0.8)) && stopping.monitor.improves(0.82, Some(0.8)));
         assert!(EarlyStopping::new().monitor("unknown").is_err());
     }
 

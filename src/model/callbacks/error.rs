@@ -52,7 +52,11 @@ impl fmt::Display for CallbackError {
                 Ok(())
             }
             Self::UnknownDirection { metric } => {
-                write!(f, "metric `{metric}`: name a direction, since the name does not tell whether more is better")
+                write!(
+                    f,
+                    "metric `{metric}`: a direction expected, `Monitor::minimize` or `Monitor::maximize`, found a name that does not tell whether \
+                     more is better"
+                )
             }
             Self::OutOfRange { parameter, expected, found } => write!(f, "{parameter}: {expected} expected, found {found}"),
             Self::BadPattern { pattern, position, expected } => {
@@ -63,3 +67,10 @@ impl fmt::Display for CallbackError {
 }
 
 impl core::error::Error for CallbackError {}
+
+/// What never fails has no error to convert.
+impl From<core::convert::Infallible> for CallbackError {
+    fn from(never: core::convert::Infallible) -> Self {
+        match never {}
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::{CsvLogger, EarlyStopping, LearningRateScheduler, ReduceLrOnPlateau, TerminateOnNan};
 #[cfg(feature = "io")]
-use super::{Logs, ModelCheckpoint, SaveFrequency};
+use super::{ModelCheckpoint, SaveFrequency};
 #[cfg(feature = "io")]
 use crate::io::{CheckpointError, SectionReader, SectionWriter};
 use crate::model::{BatchLogs, Callback, Epoch, ModelError, Run, Session};
@@ -110,8 +110,7 @@ impl Callback for ModelCheckpoint {
         if let SaveFrequency::Epoch = self.frequency() {
             return Ok(());
         }
-        let named = Logs::from_iter([("loss", logs.so_far.loss), ("accuracy", logs.so_far.accuracy)]);
-        match self.batch_end(self.current_epoch, logs.batch, &named)? {
+        match self.batch_end(self.current_epoch, logs.batch, &session.logs(&logs.so_far))? {
             Some(path) => save(session, &path),
             None => Ok(()),
         }

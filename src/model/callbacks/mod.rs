@@ -49,7 +49,7 @@ pub use gradient_statistics::{GradientSize, GradientStatistics, LayerStatistics}
 pub use learning_rate_scheduler::LearningRateScheduler;
 pub use logs::Logs;
 pub use model_checkpoint::{ModelCheckpoint, SaveFrequency};
-pub use monitor::{BestMonitor, Direction, Monitored};
+pub use monitor::{Direction, Monitor};
 pub use path_pattern::PathPattern;
 pub use reduce_lr_on_plateau::ReduceLrOnPlateau;
 pub use terminate_on_nan::TerminateOnNan;

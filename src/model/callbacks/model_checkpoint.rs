@@ -2,7 +2,7 @@
 
 #[cfg(feature = "io")]
 use super::monitor::{put_number, take_number};
-use super::{BestMonitor, CallbackError, Direction, Logs, Monitored, PathPattern};
+use super::{CallbackError, Logs, Monitor, PathPattern};
 #[cfg(feature = "io")]
 use crate::io::{CheckpointError, SectionReader, SectionWriter};
 use core::num::NonZeroUsize;
@@ -20,10 +20,9 @@ use core::num::NonZeroUsize;
 #[derive(Clone, Debug)]
 pub struct ModelCheckpoint {
     path: PathPattern,
-    monitored: Monitored,
+    monitor: Monitor,
     save_best_only: bool,
     frequency: SaveFrequency,
-    best: BestMonitor,
     batches_since_save: usize,
     last_batch: Option<usize>,
     /// The epoch that `fit` is in.
@@ -46,11 +45,9 @@ impl ModelCheckpoint {
     /// # Errors
     /// [`CallbackError::BadPattern`] if the name cannot be read.
     pub fn new(path: &str) -> Result<Self, CallbackError> {
-        let monitored = Monitored::default();
         Ok(Self {
             path: PathPattern::new(path)?,
-            best: BestMonitor::new(monitored.direction(), 0.0),
-            monitored,
+            monitor: Monitor::default(),
             save_best_only: false,
             frequency: SaveFrequency::Epoch,
             batches_since_save: 0,
@@ -60,20 +57,16 @@ impl ModelCheckpoint {
         })
     }
 
-    /// Monitors a metric with a name that tells its direction.
+    /// Monitors another metric: a name that tells its direction, or a [`Monitor`].
     ///
     /// # Errors
-    /// [`CallbackError::UnknownDirection`] for any other name.
-    pub fn monitor(self, name: &str) -> Result<Self, CallbackError> {
-        let direction = Direction::of_metric(name)?;
-        Ok(self.monitor_with_direction(name, direction))
-    }
-
-    /// Monitors any metric.
-    pub fn monitor_with_direction(self, name: &str, direction: Direction) -> Self {
-        let mut best = BestMonitor::new(direction, 0.0);
-        best.reset(self.best.best());
-        Self { monitored: Monitored::with_direction(name, direction), best, ..self }
+    /// [`CallbackError::UnknownDirection`] for a name that does not tell.
+    pub fn monitor<E>(mut self, monitor: impl TryInto<Monitor, Error = E>) -> Result<Self, CallbackError>
+    where
+        CallbackError: From<E>,
+    {
+        self.monitor.switch(monitor)?;
+        Ok(self)
     }
 
     /// Saves only when the metric is better than ever before.
@@ -83,7 +76,7 @@ impl ModelCheckpoint {
 
     /// The value to beat from the start, for instance that of a model saved earlier.
     pub fn initial_value_threshold(mut self, threshold: f64) -> Self {
-        self.best.reset(Some(threshold));
+        self.monitor.reset(Some(threshold));
         self
     }
 
@@ -125,7 +118,7 @@ impl ModelCheckpoint {
     fn decide(&mut self, epoch: usize, batch: Option<usize>, logs: &Logs) -> Result<Option<String>, CallbackError> {
         // First everything that can fail.
         let path = self.path.fill_in(epoch, batch, logs)?;
-        let save = !self.save_best_only || self.best.update(self.monitored.value(logs)?);
+        let save = !self.save_best_only || self.monitor.update(self.monitor.value(logs)?);
         Ok(save.then_some(path))
     }
 
@@ -136,33 +129,34 @@ impl ModelCheckpoint {
 
     #[cfg(feature = "io")]
     pub(super) fn save(&self, writer: &mut SectionWriter) {
-        self.best.save(writer);
+        self.monitor.save(writer);
         writer.put_u64(self.batches_since_save as u64);
         put_number(writer, self.last_batch);
     }
 
     #[cfg(feature = "io")]
     pub(super) fn load(&mut self, reader: &mut SectionReader<'_>) -> Result<(), CheckpointError> {
-        self.best.load(reader)?;
+        self.monitor.load(reader)?;
         self.batches_since_save = reader.u64()? as usize;
         self.last_batch = take_number(reader)?;
         Ok(())
     }
 
     /// What is monitored.
-    pub fn monitored(&self) -> &Monitored {
-        &self.monitored
+    pub fn monitored(&self) -> &Monitor {
+        &self.monitor
     }
 
     /// The best value so far, with `save_best_only`.
     pub fn best(&self) -> Option<f64> {
-        self.best.best()
+        self.monitor.best()
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::Direction;
     use super::*;
 
     fn batches(n: usize) -> SaveFrequency {
@@ -209,8 +203,7 @@ mod tests {
 
     #[test]
     fn a_missing_metric_is_an_error_and_changes_nothing() {
-        let mut checkpoint =
-            ModelCheckpoint::new("best").unwrap().save_best_only().monitor_with_direction("x", Direction::Minimize);
+        let mut checkpoint = ModelCheckpoint::new("best").unwrap().save_best_only().monitor(Monitor::minimize("x")).unwrap();
         let error = checkpoint.epoch_end(0, &Logs::from_iter([("loss", 1.0)])).unwrap_err();
         assert_eq!(error, CallbackError::MissingMetric { expected: "x".to_owned(), found: vec!["loss".to_owned()] });
         assert!(ModelCheckpoint::new("best").unwrap().monitor("x").is_err());

@@ -14,7 +14,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    const MINIMIZE: [&str; 14] = [
+    const MINIMIZE: [&str; 18] = [
         "loss",
         "mse",
         "mean_squared_error",
@@ -22,6 +22,10 @@ impl Direction {
         "root_mean_squared_error",
         "mae",
         "mean_absolute_error",
+        "mape",
+        "mean_absolute_percentage_error",
+        "msle",
+        "mean_squared_logarithmic_error",
         "huber",
         "log_cosh",
         "hinge",
@@ -32,13 +36,15 @@ impl Direction {
     ];
     const MAXIMIZE: [&str; 6] = ["accuracy", "acc", "precision", "recall", "f1_score", "auc"];
 
-    /// The direction of a metric with a name that tells: one of a list, with or without `val_` in front, and with or without more words
-    /// before an underscore (`binary_accuracy`, `price_loss`).
+    /// The direction of a metric with a name that tells: one of a list, in small or capital letters, with or without `val_` in
+    /// front, and with or without more words before an underscore (`binary_accuracy`, `price_loss`).
     ///
     /// # Errors
     /// [`CallbackError::UnknownDirection`] for any other name.
     pub fn of_metric(name: &str) -> Result<Self, CallbackError> {
-        let ends_with = |known: &&str| name.strip_suffix(*known).is_some_and(|before| before.is_empty() || before.ends_with('_'));
+        let lowercase = name.to_ascii_lowercase();
+        let ends_with =
+            |known: &&str| lowercase.strip_suffix(*known).is_some_and(|before| before.is_empty() || before.ends_with('_'));
         if Self::MINIMIZE.iter().any(ends_with) {
             Ok(Self::Minimize)
         } else if Self::MAXIMIZE.iter().any(ends_with) {
@@ -49,15 +55,33 @@ impl Direction {
     }
 }
 
-/// The name of a metric and the direction in which it gets better.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Monitored {
+/// A metric that is watched: its name, which way is better, and the best value so far.
+///
+/// A value improves on another one if it is better by strictly more than `min_delta`: `value + min_delta < reference` when
+/// minimizing, `value - min_delta > reference` when maximizing. Anything improves on nothing, except NaN, which never improves on
+/// anything.
+///
+/// The callbacks that monitor a metric take a name that tells the direction, or a monitor:
+///
+/// ```
+/// use selvedge::model::callbacks::{EarlyStopping, Monitor, ReduceLrOnPlateau};
+///
+/// let stopping = EarlyStopping::new().monitor("val_accuracy")?;
+/// let plateau = ReduceLrOnPlateau::new().monitor(Monitor::maximize("my_score"))?;
+/// # let _ = (stopping, plateau);
+/// # Ok::<(), selvedge::model::callbacks::CallbackError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Monitor {
     name: String,
     direction: Direction,
+    /// 0 unless it is set.
+    min_delta: Option<f64>,
+    best: Option<f64>,
 }
 
-impl Monitored {
-    /// A metric with a name that tells its direction.
+impl Monitor {
+    /// A metric with a name that tells its direction. Any improvement counts.
     ///
     /// # Errors
     /// [`CallbackError::UnknownDirection`] for any other name.
@@ -65,9 +89,33 @@ impl Monitored {
         Ok(Self::with_direction(name, Direction::of_metric(name)?))
     }
 
-    /// Any metric.
-    pub fn with_direction(name: &str, direction: Direction) -> Self {
-        Self { name: name.to_owned(), direction }
+    /// A metric of which less is better.
+    pub fn minimize(name: &str) -> Self {
+        Self::with_direction(name, Direction::Minimize)
+    }
+
+    /// A metric of which more is better.
+    pub fn maximize(name: &str) -> Self {
+        Self::with_direction(name, Direction::Maximize)
+    }
+
+    fn with_direction(name: &str, direction: Direction) -> Self {
+        Self { name: name.to_owned(), direction, min_delta: None, best: None }
+    }
+
+    /// How much better a value must be; only the absolute value counts.
+    pub fn min_delta(self, min_delta: f64) -> Self {
+        Self { min_delta: Some(min_delta.abs()), ..self }
+    }
+
+    /// Watches another metric from now on: what the other one does not say stays as it is.
+    pub(super) fn switch<E>(&mut self, other: impl TryInto<Self, Error = E>) -> Result<(), CallbackError>
+    where
+        CallbackError: From<E>,
+    {
+        let Self { name, direction, min_delta, .. } = other.try_into()?;
+        *self = Self { name, direction, min_delta: min_delta.or(self.min_delta), best: self.best };
+        Ok(())
     }
 
     /// The name of the metric.
@@ -90,31 +138,6 @@ impl Monitored {
             found: logs.iter().map(|(name, _)| name.to_owned()).collect(),
         })
     }
-}
-
-impl Default for Monitored {
-    /// `val_loss`, to be minimized.
-    fn default() -> Self {
-        Self::with_direction("val_loss", Direction::Minimize)
-    }
-}
-
-/// The best value so far.
-///
-/// A value improves on a reference if it is better by strictly more than `min_delta`: `value + min_delta < reference` when minimizing,
-/// `value - min_delta > reference` when maximizing. Anything improves on nothing, except NaN, which never improves on anything.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BestMonitor {
-    direction: Direction,
-    min_delta: f64,
-    best: Option<f64>,
-}
-
-impl BestMonitor {
-    /// Nothing seen so far. Only the absolute value of `min_delta` counts.
-    pub fn new(direction: Direction, min_delta: f64) -> Self {
-        Self { direction, min_delta: min_delta.abs(), best: None }
-    }
 
     /// Starts from a value that is to be beaten, or from nothing.
     pub fn reset(&mut self, best: Option<f64>) {
@@ -123,10 +146,11 @@ impl BestMonitor {
 
     /// Whether a value improves on a reference.
     pub fn improves(&self, value: f64, reference: Option<f64>) -> bool {
+        let min_delta = self.min_delta.unwrap_or(0.0);
         match (reference, self.direction) {
             (None, _) => !value.is_nan(),
-            (Some(reference), Direction::Minimize) => value + self.min_delta < reference,
-            (Some(reference), Direction::Maximize) => value - self.min_delta > reference,
+            (Some(reference), Direction::Minimize) => value + min_delta < reference,
+            (Some(reference), Direction::Maximize) => value - min_delta > reference,
         }
     }
 
@@ -145,6 +169,21 @@ impl BestMonitor {
     }
 }
 
+impl Default for Monitor {
+    /// `val_loss`, to be minimized.
+    fn default() -> Self {
+        Self::minimize("val_loss")
+    }
+}
+
+impl TryFrom<&str> for Monitor {
+    type Error = CallbackError;
+
+    fn try_from(name: &str) -> Result<Self, CallbackError> {
+        Self::new(name)
+    }
+}
+
 /// What is written of a value that may not be there.
 #[cfg(feature = "io")]
 pub(super) fn put_number(writer: &mut SectionWriter, number: Option<usize>) {
@@ -158,7 +197,7 @@ pub(super) fn take_number(reader: &mut SectionReader<'_>) -> Result<Option<usize
 }
 
 #[cfg(feature = "io")]
-impl BestMonitor {
+impl Monitor {
     /// Writes the best value.
     pub(super) fn save(&self, writer: &mut SectionWriter) {
         writer.put_u64(u64::from(self.best.is_some())).put_f64(self.best.unwrap_or(0.0));
@@ -178,9 +217,17 @@ mod tests {
 
     #[test]
     fn names_tell_the_direction() {
-        for name in
-            ["loss", "val_loss", "val_mse", "hinge", "mean_absolute_error", "price_loss", "val_sparse_categorical_crossentropy"]
-        {
+        for name in [
+            "loss",
+            "val_loss",
+            "val_mse",
+            "val_MAE",
+            "mape",
+            "hinge",
+            "mean_absolute_error",
+            "price_loss",
+            "val_sparse_categorical_crossentropy",
+        ] {
             assert_eq!(Direction::of_metric(name), Ok(Direction::Minimize), "{name}");
         }
         for name in ["acc", "val_accuracy", "f1_score", "sparse_top_k_categorical_accuracy", "binary_accuracy", "val_auc", "recall"]
@@ -190,38 +237,49 @@ mod tests {
         for name in ["unknown", "", "gloss", "loss_", "macc", "learning_rate"] {
             assert_eq!(Direction::of_metric(name), Err(CallbackError::UnknownDirection { metric: name.to_owned() }));
         }
-        assert!(Monitored::new("unknown").unwrap_err().to_string().starts_with("metric `unknown`"));
+        assert!(Monitor::new("unknown").unwrap_err().to_string().starts_with("metric `unknown`"));
     }
 
     #[test]
     fn a_missing_metric_is_an_error_that_lists_the_others() {
         let logs = Logs::from_iter([("loss", 0.5), ("accuracy", 0.75)]);
-        assert_eq!(Monitored::new("accuracy").unwrap().value(&logs), Ok(0.75));
-        let error = Monitored::default().value(&logs).unwrap_err();
+        assert_eq!(Monitor::new("accuracy").unwrap().value(&logs), Ok(0.75));
+        let error = Monitor::default().value(&logs).unwrap_err();
         assert_eq!(error.to_string(), "metric `val_loss` expected in the logs, found `loss`, `accuracy`");
-        let error = Monitored::default().value(&Logs::new()).unwrap_err();
+        let error = Monitor::default().value(&Logs::new()).unwrap_err();
         assert_eq!(error.to_string(), "metric `val_loss` expected in the logs, found none");
     }
 
     #[test]
+    fn another_metric_keeps_the_settings() {
+        let mut monitor = Monitor::default().min_delta(0.25);
+        monitor.reset(Some(0.5));
+        monitor.switch("val_accuracy").unwrap();
+        assert_eq!((monitor.name(), monitor.direction(), monitor.best()), ("val_accuracy", Direction::Maximize, Some(0.5)));
+        assert!(!monitor.improves(0.75, Some(0.5)) && monitor.improves(0.8, Some(0.5)));
+        monitor.switch(Monitor::minimize("x").min_delta(0.125)).unwrap();
+        assert!(!monitor.improves(0.375, Some(0.5)) && monitor.improves(0.25, Some(0.5)));
+        assert!(monitor.switch("x").is_err());
+    }
+
+    #[test]
     fn improvement_is_strictly_more_than_min_delta() {
-        let mut down = BestMonitor::new(Direction::Minimize, -0.25);
+        let mut down = Monitor::minimize("loss").min_delta(-0.25);
         assert!(down.update(1.0));
         assert!(!down.update(0.75), "exactly min_delta");
         assert!(down.update(0.5));
         assert_eq!(down.best(), Some(0.5));
-        let mut up = BestMonitor::new(Direction::Maximize, 0.25);
+        let mut up = Monitor::maximize("accuracy").min_delta(0.25);
         assert!(up.update(1.0));
         assert!(!up.update(1.25), "exactly min_delta");
         assert!(up.update(1.5));
-        let mut equal = BestMonitor::new(Direction::Minimize, 0.0);
+        let mut equal = Monitor::minimize("loss");
         assert!(equal.update(1.0) && !equal.update(1.0));
     }
 
     #[test]
     fn nan_is_never_an_improvement_and_never_stands_in_the_way() {
-        for direction in [Direction::Minimize, Direction::Maximize] {
-            let mut monitor = BestMonitor::new(direction, 0.0);
+        for mut monitor in [Monitor::minimize("x"), Monitor::maximize("x")] {
             assert!(!monitor.update(f64::NAN));
             assert_eq!(monitor.best(), None);
             assert!(monitor.update(0.5));

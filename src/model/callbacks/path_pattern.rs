@@ -71,7 +71,7 @@ impl PathPattern {
                     let number = match (name.as_str(), batch) {
                         ("epoch", _) => (epoch + 1) as f64,
                         ("batch", Some(batch)) => (batch + 1) as f64,
-                        _ => super::Monitored::with_direction(name, super::Direction::Minimize).value(logs)?,
+                        _ => super::Monitor::minimize(name).value(logs)?,
                     };
                     // Writing to a `String` cannot fail.
                     let _ = match (zeros, decimals) {

@@ -1,6 +1,6 @@
 //! [`ReduceLrOnPlateau`]: performance scheduling, a smaller learning rate when the validation loss no longer falls.
 
-use super::{BestMonitor, CallbackError, Direction, Monitored};
+use super::{CallbackError, Monitor};
 #[cfg(feature = "io")]
 use crate::io::{CheckpointError, SectionReader, SectionWriter};
 
@@ -19,13 +19,11 @@ use crate::io::{CheckpointError, SectionReader, SectionWriter};
 /// one epoch later, when more than `patience` epochs have passed. NaN is never an improvement.
 #[derive(Clone, Debug)]
 pub struct ReduceLrOnPlateau {
-    monitored: Monitored,
+    monitor: Monitor,
     factor: f64,
     patience: usize,
-    min_delta: f64,
     cooldown: usize,
     min_learning_rate: f32,
-    best: BestMonitor,
     wait: usize,
     cooldown_left: usize,
 }
@@ -34,13 +32,10 @@ const DEFAULT_MIN_DELTA: f64 = 1e-4;
 
 impl Default for ReduceLrOnPlateau {
     fn default() -> Self {
-        let monitored = Monitored::default();
         Self {
-            best: BestMonitor::new(monitored.direction(), DEFAULT_MIN_DELTA),
-            monitored,
+            monitor: Monitor::default().min_delta(DEFAULT_MIN_DELTA),
             factor: 0.1,
             patience: 10,
-            min_delta: DEFAULT_MIN_DELTA,
             cooldown: 0,
             min_learning_rate: 0.0,
             wait: 0,
@@ -55,19 +50,16 @@ impl ReduceLrOnPlateau {
         Self::default()
     }
 
-    /// Monitors a metric with a name that tells its direction.
+    /// Monitors another metric: a name that tells its direction, or a [`Monitor`].
     ///
     /// # Errors
-    /// [`CallbackError::UnknownDirection`] for any other name.
-    pub fn monitor(self, name: &str) -> Result<Self, CallbackError> {
-        let direction = Direction::of_metric(name)?;
-        Ok(self.monitor_with_direction(name, direction))
-    }
-
-    /// Monitors any metric.
-    pub fn monitor_with_direction(self, name: &str, direction: Direction) -> Self {
-        let best = BestMonitor::new(direction, self.min_delta);
-        Self { monitored: Monitored::with_direction(name, direction), best, ..self }
+    /// [`CallbackError::UnknownDirection`] for a name that does not tell.
+    pub fn monitor<E>(mut self, monitor: impl TryInto<Monitor, Error = E>) -> Result<Self, CallbackError>
+    where
+        CallbackError: From<E>,
+    {
+        self.monitor.switch(monitor)?;
+        Ok(self)
     }
 
     /// What the learning rate is multiplied by.
@@ -90,8 +82,7 @@ impl ReduceLrOnPlateau {
 
     /// How much better a value must be; only the absolute value counts.
     pub fn min_delta(self, min_delta: f64) -> Self {
-        let best = BestMonitor::new(self.monitored.direction(), min_delta);
-        Self { min_delta, best, ..self }
+        Self { monitor: self.monitor.min_delta(min_delta), ..self }
     }
 
     /// How many epochs it rests after a reduction.
@@ -114,7 +105,7 @@ impl ReduceLrOnPlateau {
 
     /// Forgets an earlier training.
     pub fn train_begin(&mut self) {
-        self.best.reset(None);
+        self.monitor.reset(None);
         self.wait = 0;
         self.cooldown_left = 0;
     }
@@ -125,7 +116,7 @@ impl ReduceLrOnPlateau {
         if self.cooldown_left > 0 {
             self.cooldown_left -= 1;
         }
-        if self.best.update(value) {
+        if self.monitor.update(value) {
             self.wait = 0;
             return None;
         }
@@ -144,26 +135,26 @@ impl ReduceLrOnPlateau {
 
     #[cfg(feature = "io")]
     pub(super) fn save(&self, writer: &mut SectionWriter) {
-        self.best.save(writer);
+        self.monitor.save(writer);
         writer.put_u64(self.wait as u64).put_u64(self.cooldown_left as u64);
     }
 
     #[cfg(feature = "io")]
     pub(super) fn load(&mut self, reader: &mut SectionReader<'_>) -> Result<(), CheckpointError> {
-        self.best.load(reader)?;
+        self.monitor.load(reader)?;
         self.wait = reader.u64()? as usize;
         self.cooldown_left = reader.u64()? as usize;
         Ok(())
     }
 
     /// What is monitored.
-    pub fn monitored(&self) -> &Monitored {
-        &self.monitored
+    pub fn monitored(&self) -> &Monitor {
+        &self.monitor
     }
 
     /// The best value so far.
     pub fn best(&self) -> Option<f64> {
-        self.best.best()
+        self.monitor.best()
     }
 }
 

@@ -15,18 +15,32 @@
 //! **0**, as with `zero_division=0` in scikit-learn. A mean over no rows at all is refused with [`MetricError::Empty`]: an error of
 //! zero would look like a perfect model.
 //!
+//! These are functions of whole columns of predictions. What `compile` is asked to measure in every epoch is a [`Metric`].
+//!
 //! A row of scores that holds a NaN is a wrong answer here, whatever its label. (Keras takes the place of the first NaN for the
 //! prediction, so that a network full of NaN scores about one in ten on ten balanced classes.)
 //!
 //! Everything is counted in `u64` or summed in `f64`, in the order of the rows.
 
+mod metric;
+mod running;
+
+pub(super) use metric::NamedMetric;
+pub use metric::{MAX_METRICS, Metric, MetricChoice};
+pub(super) use running::{RunningMetrics, Source};
+
 use crate::kernels::MatRef;
 use core::fmt;
 
 /// What a metric refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MetricError {
+    /// A name that no metric has.
+    Unknown {
+        /// The name.
+        found: String,
+    },
     /// A confusion matrix needs at least one class.
     NoClasses,
     /// A label is not the number of a class.
@@ -58,6 +72,10 @@ pub enum MetricError {
 impl fmt::Display for MetricError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unknown { found } => {
+                let known: Vec<String> = Metric::known().map(|name| format!("`{name}`")).collect();
+                write!(f, "metric: one of {} expected, found `{found}`", known.join(", "))
+            }
             Self::NoClasses => write!(f, "at least 1 class expected, found 0"),
             Self::ClassOutOfRange { which, row, classes, found } => {
                 write!(f, "{which} label in row {row}: a class below {classes} expected, found {found}")
