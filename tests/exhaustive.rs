@@ -29,8 +29,8 @@ struct Function {
     /// Whether the function grows. Then a larger argument may give a value that is smaller by one unit in the last place, which an
     /// error of up to 1 ULP allows, but never by more.
     growing: bool,
-    /// The hash of the outputs for all arguments on every instruction set with fused multiply-add, where it has been recorded; those for
-    /// some arguments are in [`RECORDED`].
+    /// The hash of the outputs for all arguments on every instruction set with fused multiply-add, where it has been recorded. Those
+    /// for some arguments are in [`RECORDED`].
     hash: Option<u64>,
 }
 

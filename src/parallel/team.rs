@@ -9,8 +9,9 @@ use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Threads to make a [`Team`] of: a rayon pool with the feature `parallel`, else plain threads that live as long as the team. Under Miri
-/// they are always plain: it stops at the pointers that rayon's queues keep as integers, and would see nothing of the team.
+/// Threads to make a [`Team`] of: a rayon pool with the feature `parallel`, else plain threads that live as long as the team.
+///
+/// Under Miri they are always plain: it stops inside of rayon's queues, at borrows that are not ours, before it has seen the team.
 #[derive(Debug)]
 pub struct Pool {
     threads: usize,

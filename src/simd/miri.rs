@@ -1,8 +1,8 @@
 //! Intrinsics that Miri does not know, in plain Rust under their own names: `x86.rs` takes these in their place when Miri runs it.
 //!
-//! Miri interprets the intrinsics of SSE2, AVX, AVX2 and FMA, and those of AVX-512 that are made of portable vector operations. What is
-//! here calls LLVM for a single instruction instead. None of it but the prefetch gets a pointer, and that reads nothing, so Miri sees
-//! every access to memory that the kernels make.
+//! Miri interprets the intrinsics of SSE2, AVX, AVX2 and FMA, and those of AVX-512 that are made of portable vector operations. What
+//! is here calls LLVM for a single instruction instead. None of it but the prefetch gets a pointer, and that reads nothing, so Miri
+//! sees every access to memory that the kernels make.
 #![allow(unsafe_code, reason = "intrinsics live here")]
 
 use core::arch::x86_64::{__m512, __mmask16, _CMP_EQ_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _mm512_loadu_ps, _mm512_storeu_ps};
@@ -20,6 +20,8 @@ fn each(a: __m512, b: __m512, f: impl Fn(f32, f32) -> f32) -> __m512 {
     // SAFETY: as above.
     unsafe { _mm512_loadu_ps(result.as_ptr()) }
 }
+
+// Unsafe as vector intrinsics are, so that a call is the same text.
 
 pub(super) unsafe fn _mm512_max_ps(a: __m512, b: __m512) -> __m512 {
     each(a, b, |a, b| if a > b { a } else { b })
