@@ -22,6 +22,8 @@
 //!   and the compiler may leave it outside.
 
 mod isa;
+#[cfg(all(miri, target_arch = "x86_64"))]
+mod miri;
 #[cfg(feature = "std")]
 pub mod peak;
 mod portable;

@@ -3,6 +3,8 @@
 //! The macro `vector_methods` writes each method around its intrinsic; the safety argument stands there, once.
 #![allow(unsafe_code, reason = "intrinsics live here")]
 
+#[cfg(miri)]
+use super::miri::{_mm_prefetch, _mm512_cmp_ps_mask, _mm512_max_ps, _mm512_min_ps};
 use super::{LANES, Simd};
 use core::arch::x86_64::*;
 

@@ -168,20 +168,21 @@ pub(super) fn columns_case(place: Place, (m, n, k): (usize, usize, usize)) {
     compare(&operands, place, (m, n), padding[2], numbers, &case);
 }
 
-/// Rows around every height of a tile, once and twice.
-const ROWS: [usize; 20] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 23, 24, 25];
-const DEPTHS: [usize; 8] = [0, 1, 2, 3, 15, 16, 17, 33];
+/// Rows around every height of a tile, once and twice. Under Miri, which takes ten thousand times as long, tiles and what is left of one.
+const ROWS: &[usize] = if cfg!(miri) { &[1, 9] } else { &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 23, 24, 25] };
+const DEPTHS: &[usize] = if cfg!(miri) { &[3] } else { &[0, 1, 2, 3, 15, 16, 17, 33] };
 
 /// Columns up to two vectors, then around every whole number of vectors up to nine.
 fn columns() -> impl Iterator<Item = usize> {
-    (0..=2 * LANES + 1).chain((3..=9).flat_map(|vectors| vectors * LANES - 1..=vectors * LANES + 1))
+    let all = (0..=2 * LANES + 1).chain((3..=9).flat_map(|vectors| vectors * LANES - 1..=vectors * LANES + 1));
+    all.filter(|n| !cfg!(miri) || [1, LANES, 2 * LANES + 1, 5 * LANES - 1].contains(n))
 }
 
 #[test]
 fn products_of_rows_equal_their_twins() {
-    for m in ROWS {
+    for &m in ROWS {
         for n in columns() {
-            for k in DEPTHS {
+            for &k in DEPTHS {
                 rows_case(Place::Heap, (m, n, k));
             }
         }
@@ -190,9 +191,9 @@ fn products_of_rows_equal_their_twins() {
 
 #[test]
 fn products_of_columns_equal_their_twins() {
-    for m in ROWS {
+    for &m in ROWS {
         for n in columns() {
-            for k in DEPTHS {
+            for &k in DEPTHS {
                 columns_case(Place::Heap, (m, n, k));
             }
         }

@@ -3,6 +3,7 @@
 
 use super::graphs::{by_hand, random_graph, wide_and_deep};
 use super::{Buffers, Graph, Sample, Source, bits, parameters, random, regions, unpadded};
+use crate::support::bits::hash;
 use selvedge::exec::{Clipping, Context, Inputs, Noise, Report, Step, gradients, update};
 use selvedge::kernels::optimizers::{
     AdamSettings, AmsGrad, CenteredRmsProp, Momentum, MomentumKind, NadamProgress, Optimizer, RmsPropMomentum, RmsPropSettings, Sgd,
@@ -98,6 +99,16 @@ fn parts_and_instruction_sets() {
                 assert!(train(&graph, isa, &Serial::new(parts), PLAIN) == expected, "{name}: {isa}, {parts} parts\n{graph:?}");
             }
         }
+    }
+}
+
+/// The weights after training are the recorded ones, on any machine: a run on one kind of processor cannot compare with another.
+#[test]
+fn recorded_bits() {
+    let graphs = all_graphs();
+    for isa in Isa::available().filter(|isa| isa.fused()) {
+        let found = hash(graphs.iter().flat_map(|(_, graph)| train(graph, isa, &Serial::new(3), PLAIN)));
+        assert_eq!(found, 0xd0bd_3e2a_f07b_5886, "{isa}: {found:#018x}");
     }
 }
 

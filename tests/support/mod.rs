@@ -2,7 +2,7 @@
 
 pub(crate) mod bits;
 pub(crate) mod buffer;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) mod guard;
 pub(crate) mod isas;
 pub(crate) mod matrix;
