@@ -30,6 +30,9 @@
 //! | 392-512-10 | Nesterov 0.1 | 64 | 0.3 | 12 | 0.9362, 0.9366 |
 //! | 392-512-256-10 | Adam 0.002 | 64 | 0.25 | 8 | 0.9360 |
 //!
+//! Trained on all 60,000 rows and tested after the choice, the seeds 0 to 4 reached 0.9328, 0.9310, 0.9310, 0.9321 and 0.9307, in 2.6 seconds of
+//! training on two threads behind 0.25 seconds for the histograms, and 0.9 after 0.41 to 0.85 seconds in all.
+//!
 //! Cells of 3 pixels were no better than those of 4, cells of 5 and 7 worse; twelve or sixteen directions, or pixels beside the histograms, brought
 //! nothing.
 
