@@ -14,8 +14,11 @@
 use super::dropout::{Dropout, check_mask};
 use super::gemm::{Epilogue, check_bias, load_bias};
 use super::matrix::{MatMut, MatRef};
-use super::norm::{GradientSums, Normalization, Shards, Terms, Totals, check_len, check_shape};
-use super::reduce::MICRO_SHARD;
+use super::norm::{
+    BackwardColumns, GradientSums, Normalization, Shards, Terms, Totals, add_gradients, check_len, check_shape,
+    mean_and_inverse_deviation,
+};
+use super::reduce::{MICRO_SHARD, OnColumns, on_all_columns, store_vectors, vectors};
 use super::rng::Stream;
 use crate::simd::{Isa, LANES, Simd, SimdOp};
 use core::ops::Range;
@@ -167,16 +170,29 @@ impl<'a> Gradients<'a> {
 }
 
 impl Terms<2> for Gradients<'_> {
+    type Columns<S: Simd, const V: usize> = [[S::F32; V]; 2];
     fn rows(&self) -> usize {
         self.x.rows()
     }
     #[inline(always)]
-    fn add<S: Simd>(&self, simd: S, i: usize, columns: Range<usize>, [dgamma, dbeta]: [S::F32; 2]) -> [S::F32; 2] {
+    fn columns<S: Simd, const V: usize>(&self, simd: S, columns: Range<usize>) -> [[S::F32; V]; 2] {
+        mean_and_inverse_deviation(simd, &self.normalization, columns)
+    }
+    #[inline(always)]
+    fn add<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        i: usize,
+        columns: Range<usize>,
+        of_columns: [[S::F32; V]; 2],
+        sums: [[S::F32; V]; 2],
+    ) -> [[S::F32; V]; 2] {
         let word = i * self.x.columns().div_ceil(LANES) + columns.start / LANES;
-        let dy = self.masked.gradient(simd, simd.load_first(&self.dy.row(i)[columns.clone()]), word);
-        let x = simd.load_first(&self.x.row(i)[columns.clone()]);
-        let standardized = self.normalization.standardize(simd, x, columns);
-        [simd.mul_add(dy, standardized, dgamma), simd.add(dbeta, dy)]
+        let mut dy = vectors::<S, V>(simd, self.dy.row(i), columns.clone());
+        for (j, dy) in dy.iter_mut().enumerate() {
+            *dy = self.masked.gradient(simd, *dy, word + j);
+        }
+        add_gradients(simd, (dy, vectors::<S, V>(simd, self.x.row(i), columns)), of_columns, sums)
     }
 }
 
@@ -259,15 +275,23 @@ impl SimdOp for Backward<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
+        on_all_columns(simd, self.x.columns(), &mut self);
+    }
+}
+
+impl OnColumns for Backward<'_> {
+    #[inline(always)]
+    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>) {
+        let of_columns = BackwardColumns::<S, V>::load(simd, &self.normalization, &self.sums, columns.clone());
         let words_per_row = self.x.columns().div_ceil(LANES);
         for i in 0..self.x.rows() {
-            let row = self.x.row(i);
-            for (block, dy) in self.dy.row_mut(i).chunks_mut(LANES).enumerate() {
-                let columns = block * LANES..block * LANES + dy.len();
-                let dz = self.masked.gradient(simd, simd.load_first(dy), i * words_per_row + block);
-                let x = simd.load_first(&row[columns.clone()]);
-                simd.store_first(self.sums.backward(simd, dz, x, &self.normalization, columns), dy);
+            let x = vectors::<S, V>(simd, self.x.row(i), columns.clone());
+            let dy = &mut self.dy.row_mut(i)[columns.clone()];
+            let mut dz = vectors::<S, V>(simd, dy, 0..dy.len());
+            for (j, dz) in dz.iter_mut().enumerate() {
+                *dz = self.masked.gradient(simd, *dz, i * words_per_row + columns.start / LANES + j);
             }
+            store_vectors(simd, of_columns.backward(simd, dz, x), dy);
         }
     }
 }

@@ -29,7 +29,7 @@
 
 use super::gemm::RowBlocks;
 use super::matrix::{MatMut, MatRef};
-use super::reduce::{MICRO_SHARD, Tree};
+use super::reduce::{MICRO_SHARD, OnColumns, Tree, on_all_columns, store_vectors, vectors};
 use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice};
 use core::ops::Range;
 
@@ -64,7 +64,7 @@ impl Normalization<'_> {
     #[inline(always)]
     pub(super) fn standardize<S: Simd>(&self, simd: S, x: S::F32, columns: Range<usize>) -> S::F32 {
         let mean = simd.load_first(&self.mean[columns.clone()]);
-        simd.mul(simd.sub(x, mean), simd.load_first(&self.inverse_deviation[columns]))
+        standardized(simd, x, mean, simd.load_first(&self.inverse_deviation[columns]))
     }
 
     /// `gamma x' + beta`
@@ -73,6 +73,12 @@ impl Normalization<'_> {
         let (gamma, beta) = (simd.load_first(&self.gamma[columns.clone()]), simd.load_first(&self.beta[columns.clone()]));
         simd.mul_add(self.standardize(simd, x, columns), gamma, beta)
     }
+}
+
+/// `x' = (x - mean) inverse_deviation`
+#[inline(always)]
+fn standardized<S: Simd>(simd: S, x: S::F32, mean: S::F32, inverse_deviation: S::F32) -> S::F32 {
+    simd.mul(simd.sub(x, mean), inverse_deviation)
 }
 
 #[track_caller]
@@ -87,34 +93,53 @@ pub(super) fn check_shape(what: &str, expected: (usize, usize), found: (usize, u
 
 /// `N` quantities that are summed over rows.
 pub(super) trait Terms<const N: usize> {
+    /// What belongs to some columns, and stays in registers from row to row.
+    type Columns<S: Simd, const V: usize>: Copy;
     /// The number of rows.
     fn rows(&self) -> usize;
-    /// Adds those of row `i`, for up to sixteen columns.
-    fn add<S: Simd>(&self, simd: S, i: usize, columns: Range<usize>, sums: [S::F32; N]) -> [S::F32; N];
+    /// Loads what belongs to columns in `V` vectors, of which only the last may be partial.
+    fn columns<S: Simd, const V: usize>(&self, simd: S, columns: Range<usize>) -> Self::Columns<S, V>;
+    /// Adds the quantities of row `i`.
+    fn add<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        i: usize,
+        columns: Range<usize>,
+        of_columns: Self::Columns<S, V>,
+        sums: [[S::F32; V]; N],
+    ) -> [[S::F32; V]; N];
 }
 
 /// The sums over the rows of one micro-shard.
 #[inline(always)]
-fn shard_of<S: Simd, const N: usize>(simd: S, terms: &impl Terms<N>, shard: usize, columns: Range<usize>) -> [S::F32; N] {
+fn shard_of<S: Simd, T: Terms<N>, const N: usize, const V: usize>(
+    simd: S,
+    terms: &T,
+    shard: usize,
+    columns: Range<usize>,
+    of_columns: T::Columns<S, V>,
+) -> [[S::F32; V]; N] {
     let first = shard * MICRO_SHARD;
-    let mut sums = [simd.zero(); N];
+    let mut sums = [[simd.zero(); V]; N];
     for i in first..terms.rows().min(first + MICRO_SHARD) {
-        sums = terms.add(simd, i, columns.clone(), sums);
+        sums = terms.add(simd, i, columns.clone(), of_columns, sums);
     }
     sums
 }
 
 /// The sums over all rows.
 #[inline(always)]
-fn total_of<S: Simd, const N: usize>(simd: S, terms: &impl Terms<N>, columns: Range<usize>) -> [S::F32; N] {
-    let mut trees = [Tree::new(simd); N];
+fn total_of<S: Simd, T: Terms<N>, const N: usize, const V: usize>(simd: S, terms: &T, columns: Range<usize>) -> [[S::F32; V]; N] {
+    let of_columns = terms.columns::<S, V>(simd, columns.clone());
+    let mut trees = [[Tree::new(simd); V]; N];
     for shard in 0..terms.rows().div_ceil(MICRO_SHARD) {
-        for (tree, sum) in trees.iter_mut().zip(shard_of(simd, terms, shard, columns.clone())) {
-            tree.push(simd, sum);
+        let sums = shard_of::<S, T, N, V>(simd, terms, shard, columns.clone(), of_columns);
+        for (tree, sum) in trees.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+            tree.push(simd, *sum);
         }
     }
-    let mut totals = [simd.zero(); N];
-    for (total, tree) in totals.iter_mut().zip(&trees) {
+    let mut totals = [[simd.zero(); V]; N];
+    for (total, tree) in totals.as_flattened_mut().iter_mut().zip(trees.as_flattened()) {
         *total = tree.total(simd);
     }
     totals
@@ -132,12 +157,17 @@ impl<T: Terms<N>, const N: usize> SimdOp for Totals<'_, T, N> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let len = self.outputs.first().map_or(0, |output| output.len());
-        for start in (0..len).step_by(LANES) {
-            let end = len.min(start + LANES);
-            let totals = total_of(simd, &self.terms, self.first + start..self.first + end);
-            for (output, total) in self.outputs.iter_mut().zip(totals) {
-                simd.store_first(total, &mut output[start..end]);
-            }
+        on_all_columns(simd, len, &mut self);
+    }
+}
+
+impl<T: Terms<N>, const N: usize> OnColumns for Totals<'_, T, N> {
+    #[inline(always)]
+    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, range: Range<usize>) {
+        let columns = self.first + range.start..self.first + range.end;
+        let totals = total_of::<S, T, N, V>(simd, &self.terms, columns);
+        for (output, total) in self.outputs.iter_mut().zip(totals) {
+            store_vectors(simd, total, &mut output[range.clone()]);
         }
     }
 }
@@ -153,13 +183,18 @@ impl<T: Terms<N>, const N: usize> SimdOp for Shards<'_, T, N> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let columns = self.outputs.first().map_or(0, MatMut::columns);
+        on_all_columns(simd, columns, &mut self);
+    }
+}
+
+impl<T: Terms<N>, const N: usize> OnColumns for Shards<'_, T, N> {
+    #[inline(always)]
+    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>) {
+        let of_columns = self.terms.columns::<S, V>(simd, columns.clone());
         for shard in 0..self.terms.rows().div_ceil(MICRO_SHARD) {
-            for start in (0..columns).step_by(LANES) {
-                let end = columns.min(start + LANES);
-                let sums = shard_of(simd, &self.terms, shard, start..end);
-                for (output, sum) in self.outputs.iter_mut().zip(sums) {
-                    simd.store_first(sum, &mut output.row_mut(shard)[start..end]);
-                }
+            let sums = shard_of::<S, T, N, V>(simd, &self.terms, shard, columns.clone(), of_columns);
+            for (output, sum) in self.outputs.iter_mut().zip(sums) {
+                store_vectors(simd, sum, &mut output.row_mut(shard)[columns.clone()]);
             }
         }
     }
@@ -169,12 +204,25 @@ impl<T: Terms<N>, const N: usize> SimdOp for Shards<'_, T, N> {
 struct Values<'a>(RowBlocks<'a>);
 
 impl Terms<1> for Values<'_> {
+    type Columns<S: Simd, const V: usize> = ();
     fn rows(&self) -> usize {
         self.0.rows()
     }
     #[inline(always)]
-    fn add<S: Simd>(&self, simd: S, i: usize, columns: Range<usize>, [sum]: [S::F32; 1]) -> [S::F32; 1] {
-        [simd.add(sum, simd.load_first(&self.0.row(i)[columns]))]
+    fn columns<S: Simd, const V: usize>(&self, _: S, _: Range<usize>) {}
+    #[inline(always)]
+    fn add<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        i: usize,
+        columns: Range<usize>,
+        (): (),
+        [mut sums]: [[S::F32; V]; 1],
+    ) -> [[S::F32; V]; 1] {
+        for (sum, x) in sums.iter_mut().zip(vectors::<S, V>(simd, self.0.row(i), columns)) {
+            *sum = simd.add(*sum, x);
+        }
+        [sums]
     }
 }
 
@@ -186,14 +234,29 @@ struct SquaredDeviations<'a> {
 }
 
 impl Terms<1> for SquaredDeviations<'_> {
+    type Columns<S: Simd, const V: usize> = [S::F32; V];
     fn rows(&self) -> usize {
         self.x.rows()
     }
     #[inline(always)]
-    fn add<S: Simd>(&self, simd: S, i: usize, columns: Range<usize>, [sum]: [S::F32; 1]) -> [S::F32; 1] {
-        let mean = simd.load_first(&self.mean[columns.start - self.first..columns.end - self.first]);
-        let deviation = simd.sub(simd.load_first(&self.x.row(i)[columns]), mean);
-        [simd.mul_add(deviation, deviation, sum)]
+    fn columns<S: Simd, const V: usize>(&self, simd: S, columns: Range<usize>) -> [S::F32; V] {
+        vectors::<S, V>(simd, self.mean, columns.start - self.first..columns.end - self.first)
+    }
+    #[inline(always)]
+    fn add<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        i: usize,
+        columns: Range<usize>,
+        mean: [S::F32; V],
+        [mut sums]: [[S::F32; V]; 1],
+    ) -> [[S::F32; V]; 1] {
+        let x = vectors::<S, V>(simd, self.x.row(i), columns);
+        for (sum, (x, mean)) in sums.iter_mut().zip(x.into_iter().zip(mean)) {
+            let deviation = simd.sub(x, mean);
+            *sum = simd.mul_add(deviation, deviation, *sum);
+        }
+        [sums]
     }
 }
 
@@ -205,16 +268,52 @@ struct Gradients<'a> {
 }
 
 impl Terms<2> for Gradients<'_> {
+    type Columns<S: Simd, const V: usize> = [[S::F32; V]; 2];
     fn rows(&self) -> usize {
         self.dy.rows()
     }
     #[inline(always)]
-    fn add<S: Simd>(&self, simd: S, i: usize, columns: Range<usize>, [dgamma, dbeta]: [S::F32; 2]) -> [S::F32; 2] {
-        let dy = simd.load_first(&self.dy.row(i)[columns.clone()]);
-        let x = simd.load_first(&self.x.row(i)[columns.clone()]);
-        let standardized = self.normalization.standardize(simd, x, columns);
-        [simd.mul_add(dy, standardized, dgamma), simd.add(dbeta, dy)]
+    fn columns<S: Simd, const V: usize>(&self, simd: S, columns: Range<usize>) -> [[S::F32; V]; 2] {
+        mean_and_inverse_deviation(simd, &self.normalization, columns)
     }
+    #[inline(always)]
+    fn add<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        i: usize,
+        columns: Range<usize>,
+        of_columns: [[S::F32; V]; 2],
+        sums: [[S::F32; V]; 2],
+    ) -> [[S::F32; V]; 2] {
+        let dy = vectors::<S, V>(simd, self.dy.row(i), columns.clone());
+        add_gradients(simd, (dy, vectors::<S, V>(simd, self.x.row(i), columns)), of_columns, sums)
+    }
+}
+
+/// What [`add_gradients`] needs of some columns.
+#[inline(always)]
+pub(super) fn mean_and_inverse_deviation<S: Simd, const V: usize>(
+    simd: S,
+    normalization: &Normalization<'_>,
+    columns: Range<usize>,
+) -> [[S::F32; V]; 2] {
+    [vectors(simd, normalization.mean, columns.clone()), vectors(simd, normalization.inverse_deviation, columns)]
+}
+
+/// Adds `dy x'` and `dy`.
+#[inline(always)]
+pub(super) fn add_gradients<S: Simd, const V: usize>(
+    simd: S,
+    (dy, x): ([S::F32; V], [S::F32; V]),
+    [mean, inverse_deviation]: [[S::F32; V]; 2],
+    [mut dgamma, mut dbeta]: [[S::F32; V]; 2],
+) -> [[S::F32; V]; 2] {
+    for j in 0..V {
+        let standardized = standardized(simd, x[j], mean[j], inverse_deviation[j]);
+        dgamma[j] = simd.mul_add(dy[j], standardized, dgamma[j]);
+        dbeta[j] = simd.add(dbeta[j], dy[j]);
+    }
+    [dgamma, dbeta]
 }
 
 /// Mean and variance of the columns `first..first + n` of a minibatch: `mean = (sum of x) / rows`,
@@ -243,18 +342,30 @@ struct Statistics<'a> {
 impl SimdOp for Statistics<'_> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(mut self, simd: S) {
+        let len = self.mean.len();
+        on_all_columns(simd, len, &mut self);
+    }
+}
+
+impl OnColumns for Statistics<'_> {
+    /// Both passes over some columns before the next: the second finds them in the cache.
+    #[inline(always)]
+    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, range: Range<usize>) {
         let rows = simd.splat(self.x.rows() as f32);
-        let blocks = self.mean.chunks_mut(LANES).zip(self.variance.chunks_mut(LANES));
-        for (block, (mean, variance)) in blocks.enumerate() {
-            // Both passes over sixteen columns before the next sixteen: the second finds them in the cache.
-            let first = self.first + block * LANES;
-            let columns = first..first + mean.len();
-            let [sum] = total_of(simd, &Values(self.x), columns.clone());
-            simd.store_first(simd.div(sum, rows), mean);
-            let [squares] = total_of(simd, &SquaredDeviations { x: self.x, mean, first }, columns);
-            simd.store_first(simd.div(squares, rows), variance);
+        let first = self.first + range.start;
+        let columns = first..self.first + range.end;
+        let (mean, variance) = (&mut self.mean[range.clone()], &mut self.variance[range]);
+        let [mut sums] = total_of::<S, _, 1, V>(simd, &Values(self.x), columns.clone());
+        for sum in &mut sums {
+            *sum = simd.div(*sum, rows);
         }
+        store_vectors(simd, sums, mean);
+        let [mut squares] = total_of::<S, _, 1, V>(simd, &SquaredDeviations { x: self.x, mean, first }, columns);
+        for square in &mut squares {
+            *square = simd.div(*square, rows);
+        }
+        store_vectors(simd, squares, variance);
     }
 }
 
@@ -382,13 +493,22 @@ impl SimdOp for Forward<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
+        on_all_columns(simd, self.x.columns(), &mut self);
+    }
+}
+
+impl OnColumns for Forward<'_> {
+    #[inline(always)]
+    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>) {
+        let [mean, inverse_deviation] = mean_and_inverse_deviation::<S, V>(simd, &self.normalization, columns.clone());
+        let gamma = vectors::<S, V>(simd, self.normalization.gamma, columns.clone());
+        let beta = vectors::<S, V>(simd, self.normalization.beta, columns.clone());
         for i in 0..self.x.rows() {
-            let row = self.x.row(i);
-            for (block, y) in self.y.row_mut(i).chunks_mut(LANES).enumerate() {
-                let columns = block * LANES..block * LANES + y.len();
-                let x = simd.load_first(&row[columns.clone()]);
-                simd.store_first(self.normalization.normalize(simd, x, columns), y);
+            let mut values = vectors::<S, V>(simd, self.x.row(i), columns.clone());
+            for (j, value) in values.iter_mut().enumerate() {
+                *value = simd.mul_add(standardized(simd, *value, mean[j], inverse_deviation[j]), gamma[j], beta[j]);
             }
+            store_vectors(simd, values, &mut self.y.row_mut(i)[columns.clone()]);
         }
     }
 }
@@ -457,24 +577,6 @@ impl GradientSums<'_> {
         check_len("dbeta", columns, self.dbeta.len());
         assert!(self.rows > 0, "at least 1 row expected, found 0");
     }
-
-    /// `gamma inverse_deviation (dy - dbeta / rows - x' dgamma / rows)`
-    #[inline(always)]
-    pub(super) fn backward<S: Simd>(
-        &self,
-        simd: S,
-        dy: S::F32,
-        x: S::F32,
-        normalization: &Normalization<'_>,
-        columns: Range<usize>,
-    ) -> S::F32 {
-        let share = simd.splat(-1.0 / self.rows as f32);
-        let by_dbeta = simd.mul_add(simd.load_first(&self.dbeta[columns.clone()]), share, dy);
-        let dgamma = simd.mul(simd.load_first(&self.dgamma[columns.clone()]), share);
-        let centered = simd.mul_add(normalization.standardize(simd, x, columns.clone()), dgamma, by_dbeta);
-        let inverse_deviation = simd.load_first(&normalization.inverse_deviation[columns.clone()]);
-        simd.mul(simd.mul(simd.load_first(&normalization.gamma[columns]), inverse_deviation), centered)
-    }
 }
 
 /// The gradient by the input, in place of that by the output: `dy = gamma inverse_deviation (dy - dbeta / rows - x' dgamma / rows)`.
@@ -503,14 +605,59 @@ impl SimdOp for Backward<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
+        on_all_columns(simd, self.x.columns(), &mut self);
+    }
+}
+
+impl OnColumns for Backward<'_> {
+    #[inline(always)]
+    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>) {
+        let of_columns = BackwardColumns::<S, V>::load(simd, &self.normalization, &self.sums, columns.clone());
         for i in 0..self.x.rows() {
-            let row = self.x.row(i);
-            for (block, dy) in self.dy.row_mut(i).chunks_mut(LANES).enumerate() {
-                let columns = block * LANES..block * LANES + dy.len();
-                let x = simd.load_first(&row[columns.clone()]);
-                simd.store_first(self.sums.backward(simd, simd.load_first(dy), x, &self.normalization, columns), dy);
-            }
+            let x = vectors::<S, V>(simd, self.x.row(i), columns.clone());
+            let dy = &mut self.dy.row_mut(i)[columns.clone()];
+            let dx = of_columns.backward(simd, vectors(simd, dy, 0..dy.len()), x);
+            store_vectors(simd, dx, dy);
         }
+    }
+}
+
+/// What the backward pass needs of some columns.
+pub(super) struct BackwardColumns<S: Simd, const V: usize> {
+    mean: [S::F32; V],
+    inverse_deviation: [S::F32; V],
+    /// `-dgamma / rows`
+    dgamma: [S::F32; V],
+    dbeta: [S::F32; V],
+    /// `gamma inverse_deviation`
+    factor: [S::F32; V],
+    /// `-1 / rows`
+    share: S::F32,
+}
+
+impl<S: Simd, const V: usize> BackwardColumns<S, V> {
+    #[inline(always)]
+    pub(super) fn load(simd: S, normalization: &Normalization<'_>, sums: &GradientSums<'_>, columns: Range<usize>) -> Self {
+        let [mean, inverse_deviation] = mean_and_inverse_deviation(simd, normalization, columns.clone());
+        let mut factor = vectors::<S, V>(simd, normalization.gamma, columns.clone());
+        let mut dgamma = vectors::<S, V>(simd, sums.dgamma, columns.clone());
+        let share = simd.splat(-1.0 / sums.rows as f32);
+        for j in 0..V {
+            factor[j] = simd.mul(factor[j], inverse_deviation[j]);
+            dgamma[j] = simd.mul(dgamma[j], share);
+        }
+        Self { mean, inverse_deviation, dgamma, dbeta: vectors(simd, sums.dbeta, columns), factor, share }
+    }
+
+    /// `gamma inverse_deviation (dy - dbeta / rows - x' dgamma / rows)`
+    #[inline(always)]
+    pub(super) fn backward(&self, simd: S, mut dy: [S::F32; V], x: [S::F32; V]) -> [S::F32; V] {
+        for (j, dy) in dy.iter_mut().enumerate() {
+            let by_dbeta = simd.mul_add(self.dbeta[j], self.share, *dy);
+            let standardized = standardized(simd, x[j], self.mean[j], self.inverse_deviation[j]);
+            *dy = simd.mul(self.factor[j], simd.mul_add(standardized, self.dgamma[j], by_dbeta));
+        }
+        dy
     }
 }
 

@@ -16,6 +16,7 @@
 use super::gemm::RowBlocks;
 use super::matrix::MatRef;
 use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice};
+use core::ops::Range;
 
 /// The number of rows that are summed one after the other: long enough that the tree costs little, short enough that the rounding
 /// error of a shard stays small.
@@ -73,31 +74,84 @@ impl<O: MapOp<1, N>, const N: usize> SimdOp for ColumnSums<'_, O, N> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let len = self.outputs.first().map_or(0, |output| output.len());
-        for start in (0..len).step_by(LANES) {
-            let end = len.min(start + LANES);
-            let columns = self.first + start..self.first + end;
-            let mut tree = Tree::new(simd);
-            let mut shard = simd.zero();
-            for i in 0..self.x.rows() {
-                let row = simd.load_first(&self.x.row(i)[columns.clone()]);
-                shard = if i % MICRO_SHARD == 0 { row } else { simd.add(shard, row) };
-                if i % MICRO_SHARD == MICRO_SHARD - 1 {
-                    tree.push(simd, shard);
+        on_all_columns(simd, len, &mut self);
+    }
+}
+
+impl<O: MapOp<1, N>, const N: usize> OnColumns for ColumnSums<'_, O, N> {
+    #[inline(always)]
+    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, range: Range<usize>) {
+        let columns = self.first + range.start..self.first + range.end;
+        let mut trees = [Tree::new(simd); V];
+        let rows = self.x.rows();
+        for first in (0..rows).step_by(MICRO_SHARD) {
+            let mut shard = vectors::<S, V>(simd, self.x.row(first), columns.clone());
+            for i in first + 1..rows.min(first + MICRO_SHARD) {
+                for (sum, x) in shard.iter_mut().zip(vectors::<S, V>(simd, self.x.row(i), columns.clone())) {
+                    *sum = simd.add(*sum, x);
                 }
             }
-            if !self.x.rows().is_multiple_of(MICRO_SHARD) {
-                tree.push(simd, shard);
+            for (tree, sum) in trees.iter_mut().zip(shard) {
+                tree.push(simd, sum);
             }
+        }
+        for (j, tree) in trees.iter().enumerate() {
+            let range = range.start + j * LANES..range.end.min(range.start + (j + 1) * LANES);
             let mut outputs = [simd.zero(); N];
             for (vector, output) in outputs.iter_mut().zip(&self.outputs) {
-                *vector = simd.load_first(&output[start..end]);
+                *vector = simd.load_first(&output[range.clone()]);
             }
             let result = self.op.map(simd, [tree.total(simd)], outputs);
             for (output, vector) in self.outputs.iter_mut().zip(result) {
-                simd.store_first(vector, &mut output[start..end]);
+                simd.store_first(vector, &mut output[range.clone()]);
             }
         }
     }
+}
+
+/// What is done with some columns of a matrix, row by row.
+pub(super) trait OnColumns {
+    /// For columns in `V` vectors, of which only the last may be partial.
+    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>);
+}
+
+/// All columns, four vectors at once: what belongs to columns stays in registers from row to row, and sums do not wait for each other.
+#[inline(always)]
+pub(super) fn on_all_columns<S: Simd>(simd: S, columns: usize, op: &mut impl OnColumns) {
+    let whole = columns - columns % (4 * LANES);
+    for start in (0..whole).step_by(4 * LANES) {
+        op.on_columns::<S, 4>(simd, start..start + 4 * LANES);
+    }
+    match (columns - whole).div_ceil(LANES) {
+        0 => {}
+        1 => op.on_columns::<S, 1>(simd, whole..columns),
+        2 => op.on_columns::<S, 2>(simd, whole..columns),
+        3 => op.on_columns::<S, 3>(simd, whole..columns),
+        _ => op.on_columns::<S, 4>(simd, whole..columns),
+    }
+}
+
+/// Some columns of a row, in `V` vectors of which only the last may be partial.
+#[inline(always)]
+pub(super) fn vectors<S: Simd, const V: usize>(simd: S, row: &[f32], columns: Range<usize>) -> [S::F32; V] {
+    let row = &row[columns];
+    let mut vectors = [simd.zero(); V];
+    let (chunks, _) = row[..(V - 1) * LANES].as_chunks::<LANES>();
+    for (vector, chunk) in vectors.iter_mut().zip(chunks) {
+        *vector = simd.load(chunk);
+    }
+    vectors[V - 1] = simd.load_first(&row[(V - 1) * LANES..]);
+    vectors
+}
+
+/// Writes `V` vectors to a slice, of which only the last may be partial.
+#[inline(always)]
+pub(super) fn store_vectors<S: Simd, const V: usize>(simd: S, vectors: [S::F32; V], target: &mut [f32]) {
+    let (whole, last) = target.split_at_mut((V - 1) * LANES);
+    for (vector, chunk) in vectors.into_iter().zip(whole.as_chunks_mut::<LANES>().0) {
+        simd.store(vector, chunk);
+    }
+    simd.store_first(vectors[V - 1], last);
 }
 
 /// Partial sums of 1, 2, 4, ... shards, of which those exist whose bit is set in the number of shards.

@@ -2,6 +2,8 @@
 //!
 //! The functions take a token, so they can be used inside an operation; [`map`] is the form for callers outside.
 
+#![allow(unsafe_code, reason = "the loop over whole vectors: a check for every slice would cost a third of the speed")]
+
 use super::{Isa, LANES, MapOp, Simd, SimdOp};
 
 /// Applies `op` to every vector of the slices: reads the inputs, reads and replaces the outputs.
@@ -41,17 +43,31 @@ pub fn map_with<S: Simd, const IN: usize, const OUT: usize>(
     for found in inputs.iter().map(|input| input.len()).chain(outputs.iter().map(|output| output.len())) {
         assert!(found == len, "slices of one length expected: {len}, found {found}");
     }
-    // Ranges of a constant length first: the compiler then leaves out the masks.
     let whole = len - len % LANES;
+    let sources = inputs.map(<[f32]>::as_ptr);
+    let targets = outputs.each_mut().map(|output| output.as_mut_ptr());
     for start in (0..whole).step_by(LANES) {
-        map_range(simd, op, &inputs, &mut outputs, start, LANES);
+        let mut read = [simd.zero(); IN];
+        for (vector, source) in read.iter_mut().zip(sources) {
+            // SAFETY: all slices have `len` elements, and the vector ends at `whole` or before.
+            *vector = unsafe { simd.load_pointer(source.add(start)) };
+        }
+        let mut replaced = [simd.zero(); OUT];
+        for (vector, target) in replaced.iter_mut().zip(targets) {
+            // SAFETY: as above.
+            *vector = unsafe { simd.load_pointer(target.add(start)) };
+        }
+        for (vector, target) in op.map(simd, read, replaced).into_iter().zip(targets) {
+            // SAFETY: as above; nothing else refers to the elements of an output while this reference lives.
+            simd.store(vector, unsafe { &mut *target.add(start).cast::<[f32; LANES]>() });
+        }
     }
     if whole < len {
         map_range(simd, op, &inputs, &mut outputs, whole, len - whole);
     }
 }
 
-/// One vector or a part of one.
+/// A part of a vector.
 #[inline(always)]
 fn map_range<S: Simd, const IN: usize, const OUT: usize>(
     simd: S,

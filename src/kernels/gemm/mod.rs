@@ -81,7 +81,9 @@ impl<'a> RowBlocks<'a> {
         if self.columns == 0 {
             return &[];
         }
-        let start = (i / self.rows_per_block) * self.block_stride + (i % self.rows_per_block) * self.leading_dimension;
+        // A division takes as long as a sum over some columns of the row; most matrices are one block.
+        let (block, row) = if i < self.rows_per_block { (0, i) } else { (i / self.rows_per_block, i % self.rows_per_block) };
+        let start = block * self.block_stride + row * self.leading_dimension;
         &self.data[start..start + self.columns]
     }
 }
