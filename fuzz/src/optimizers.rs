@@ -65,7 +65,7 @@ fn in_every_form<R: MapOp<1, N> + Rule<N> + Copy + Sync + Debug, const N: usize>
             let (l1, l2, factor) = (operands.number()?, operands.number()?, operands.number()?);
             let adjusted = Adjusted { l1, l2, limit: operands.magnitude()?, factor, ..Adjusted::new(chosen(rule)) };
             // What changes nothing is left out, with the multiplications by 0 and 1.
-            if adjusted == Adjusted::new(chosen(rule)) {
+            if adjusted.is_plain() {
                 return steps(operands, rule, &adjusted);
             }
             let clipped = ClippedByValue { limit: adjusted.limit, rule: Rescaled { factor, rule } };

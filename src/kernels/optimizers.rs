@@ -529,6 +529,12 @@ impl Adjusted {
         Self { optimizer, l1: 0.0, l2: 0.0, limit: f32::INFINITY, factor: 1.0 }
     }
 
+    /// Whether gradients stay as they are. The settings of the optimizer, which may be NaN, have no say in it.
+    pub fn is_plain(&self) -> bool {
+        let Self { l1, l2, limit, factor, .. } = *self;
+        (l1, l2, limit, factor) == (0.0, 0.0, f32::INFINITY, 1.0)
+    }
+
     fn update_row_with<R: MapOp<1, N> + Copy + Sync, const N: usize>(
         &self,
         rule: R,
@@ -544,7 +550,7 @@ impl Adjusted {
 
 impl RowRule for Adjusted {
     fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]) {
-        if *self == Self::new(self.optimizer) {
+        if self.is_plain() {
             return self.optimizer.update_row(isa, g, parameters);
         }
         match self.optimizer {
@@ -876,6 +882,22 @@ mod tests {
     #[test]
     fn moments_of_parameters_without_gradient_end_at_zero() {
         for_every_rule!(check_no_denormals);
+    }
+
+    /// Found by fuzzing: compared with itself, a rule with NaN seemed to be adjusted, and zero penalties were multiplied by weights that are NaN.
+    #[test]
+    fn settings_that_are_no_numbers_are_no_adjustment() {
+        let rule = AdamSettings { learning_rate: f64::NAN, ..AdamSettings::default() }.at_step(1);
+        let adjusted = Adjusted::new(Optimizer::Adam(rule));
+        assert!(adjusted.is_plain());
+        for changed in [
+            Adjusted { l1: 0.1, ..adjusted },
+            Adjusted { l2: 0.1, ..adjusted },
+            Adjusted { limit: 1.0, ..adjusted },
+            Adjusted { factor: 0.5, ..adjusted },
+        ] {
+            assert!(!changed.is_plain(), "{changed:?}");
+        }
     }
 
     #[test]
