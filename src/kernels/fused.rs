@@ -15,7 +15,7 @@ use super::dropout::{Dropout, check_mask};
 use super::gemm::{Epilogue, check_bias, load_bias};
 use super::matrix::{MatMut, MatRef};
 use super::norm::{
-    BackwardColumns, GradientSums, Normalization, Shards, Terms, Totals, add_gradients, check_len, check_shape,
+    BackwardColumns, ForwardColumns, GradientSums, Normalization, Shards, Terms, Totals, add_gradients, check_len, check_shape,
     mean_and_inverse_deviation,
 };
 use super::reduce::{MICRO_SHARD, OnColumns, on_all_columns, store_vectors, vectors};
@@ -124,7 +124,8 @@ impl SimdOp for Forward<'_> {
                 }
                 let keep = keep[block % 4] & simd.mask_to_bits(simd.mask_first(y.len()));
                 let columns = block * LANES..block * LANES + y.len();
-                let normalized = self.normalization.normalize(simd, simd.load_first(&row[columns.clone()]), columns);
+                let of_columns = ForwardColumns::<S, 1>::load(simd, &self.normalization, columns.clone());
+                let [normalized] = of_columns.forward(simd, vectors(simd, row, columns));
                 let (dropped, kept) = relu_dropout(simd, normalized, keep, self.dropout);
                 simd.store_first(dropped, y);
                 *word = kept;

@@ -59,20 +59,6 @@ impl Normalization<'_> {
         check_len("gamma", columns, self.gamma.len());
         check_len("beta", columns, self.beta.len());
     }
-
-    /// `x' = (x - mean) inverse_deviation`
-    #[inline(always)]
-    pub(super) fn standardize<S: Simd>(&self, simd: S, x: S::F32, columns: Range<usize>) -> S::F32 {
-        let mean = simd.load_first(&self.mean[columns.clone()]);
-        standardized(simd, x, mean, simd.load_first(&self.inverse_deviation[columns]))
-    }
-
-    /// `gamma x' + beta`
-    #[inline(always)]
-    pub(super) fn normalize<S: Simd>(&self, simd: S, x: S::F32, columns: Range<usize>) -> S::F32 {
-        let (gamma, beta) = (simd.load_first(&self.gamma[columns.clone()]), simd.load_first(&self.beta[columns.clone()]));
-        simd.mul_add(self.standardize(simd, x, columns), gamma, beta)
-    }
 }
 
 /// `x' = (x - mean) inverse_deviation`
@@ -500,16 +486,38 @@ impl SimdOp for Forward<'_> {
 impl OnColumns for Forward<'_> {
     #[inline(always)]
     fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>) {
-        let [mean, inverse_deviation] = mean_and_inverse_deviation::<S, V>(simd, &self.normalization, columns.clone());
-        let gamma = vectors::<S, V>(simd, self.normalization.gamma, columns.clone());
-        let beta = vectors::<S, V>(simd, self.normalization.beta, columns.clone());
+        let of_columns = ForwardColumns::<S, V>::load(simd, &self.normalization, columns.clone());
         for i in 0..self.x.rows() {
-            let mut values = vectors::<S, V>(simd, self.x.row(i), columns.clone());
-            for (j, value) in values.iter_mut().enumerate() {
-                *value = simd.mul_add(standardized(simd, *value, mean[j], inverse_deviation[j]), gamma[j], beta[j]);
-            }
-            store_vectors(simd, values, &mut self.y.row_mut(i)[columns.clone()]);
+            let x = vectors::<S, V>(simd, self.x.row(i), columns.clone());
+            store_vectors(simd, of_columns.forward(simd, x), &mut self.y.row_mut(i)[columns.clone()]);
         }
+    }
+}
+
+/// What the forward pass needs of some columns.
+pub(super) struct ForwardColumns<S: Simd, const V: usize> {
+    mean: [S::F32; V],
+    inverse_deviation: [S::F32; V],
+    gamma: [S::F32; V],
+    beta: [S::F32; V],
+}
+
+impl<S: Simd, const V: usize> ForwardColumns<S, V> {
+    #[inline(always)]
+    pub(super) fn load(simd: S, normalization: &Normalization<'_>, columns: Range<usize>) -> Self {
+        let [mean, inverse_deviation] = mean_and_inverse_deviation(simd, normalization, columns.clone());
+        let gamma = vectors(simd, normalization.gamma, columns.clone());
+        Self { mean, inverse_deviation, gamma, beta: vectors(simd, normalization.beta, columns) }
+    }
+
+    /// `gamma x' + beta`
+    #[inline(always)]
+    pub(super) fn forward(&self, simd: S, mut x: [S::F32; V]) -> [S::F32; V] {
+        for (j, x) in x.iter_mut().enumerate() {
+            let standardized = standardized(simd, *x, self.mean[j], self.inverse_deviation[j]);
+            *x = simd.mul_add(standardized, self.gamma[j], self.beta[j]);
+        }
+        x
     }
 }
 

@@ -1,7 +1,9 @@
 //! What must not change a bit of a result: parts, threads, instruction sets, where inputs come from, what lies in the workspace and
 //! in padding, and the company of other rows.
 
-use super::{Buffers, Data, Given, Graph, Linear, Relu, Softmax, Source, bits, parameters, random, regions, unpadded};
+use super::{
+    Buffers, Data, Given, Graph, Linear, PLAIN, Relu, Setting, Softmax, Source, bits, parameters, random, regions, unpadded,
+};
 use crate::support::bits::hash;
 use selvedge::exec::{Context, Inputs, Report, evaluate, predict};
 use selvedge::kernels::gather::Scaling;
@@ -22,17 +24,6 @@ const OPTIMIZER: Optimizer = Optimizer::Momentum(Momentum { learning_rate: 0.05,
 fn graph() -> Graph {
     Graph::chain(23, &[(37, Relu), (18, Linear), (7, Softmax)])
 }
-
-/// What a run leaves to vary; the results of all these must be equal.
-#[derive(Clone, Copy, Debug)]
-struct Setting {
-    source: Source,
-    workspace: f32,
-    /// The padding of parameters and of the optimizer's state.
-    padding: f32,
-}
-
-const PLAIN: Setting = Setting { source: Source::Rows, workspace: 0.0, padding: 0.0 };
 
 /// All bits that fifty steps leave behind: parameters, velocities, and the loss and hits of each step.
 fn train(seed: u64, isa: Isa, executor: &dyn Executor, setting: Setting) -> Vec<u32> {

@@ -166,6 +166,17 @@ enum Source {
     Bytes,
 }
 
+/// What a run leaves to vary; the results of all these must be equal.
+#[derive(Clone, Copy, Debug)]
+struct Setting {
+    source: Source,
+    workspace: f32,
+    /// The padding of parameters and of the optimizer's state.
+    padding: f32,
+}
+
+const PLAIN: Setting = Setting { source: Source::Rows, workspace: 0.0, padding: 0.0 };
+
 /// Numbers for some columns of all rows, in each of the forms that they can be given in.
 #[derive(Debug)]
 struct Columns {

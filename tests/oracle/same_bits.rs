@@ -2,7 +2,7 @@
 //! padding, the way that a layer is put together, and the way that a gradient takes to its parameters.
 
 use super::graphs::{by_hand, random_graph, wide_and_deep};
-use super::{Buffers, Graph, Sample, Source, bits, parameters, random, regions, unpadded};
+use super::{Buffers, Graph, PLAIN, Sample, Setting, Source, bits, parameters, random, regions, unpadded};
 use crate::support::bits::hash;
 use selvedge::exec::{Clipping, Context, Inputs, Noise, Report, Step, gradients, update};
 use selvedge::kernels::optimizers::{
@@ -35,17 +35,6 @@ fn optimizers(t: u64) -> [Optimizer; 10] {
         Optimizer::Nadam(nadam),
     ]
 }
-
-/// What a run leaves to vary; the results of all these must be equal.
-#[derive(Clone, Copy, Debug)]
-struct Setting {
-    source: Source,
-    workspace: f32,
-    /// The padding of parameters and of the optimizer's state.
-    padding: f32,
-}
-
-const PLAIN: Setting = Setting { source: Source::Rows, workspace: 0.0, padding: 0.0 };
 
 /// All bits that four steps of Adam leave behind, the third of them on a partial minibatch: parameters with moving statistics, state,
 /// and reports.
