@@ -29,7 +29,7 @@
 
 use super::gemm::RowBlocks;
 use super::matrix::{MatMut, MatRef};
-use super::reduce::{MICRO_SHARD, OnColumns, Tree, on_all_columns, store_vectors, vectors};
+use super::reduce::{MICRO_SHARD, OnColumns, Tree, add_vectors, on_all_columns, store_vectors, vectors};
 use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice};
 use core::ops::Range;
 
@@ -117,18 +117,18 @@ fn shard_of<S: Simd, T: Terms<N>, const N: usize, const V: usize>(
 #[inline(always)]
 fn total_of<S: Simd, T: Terms<N>, const N: usize, const V: usize>(simd: S, terms: &T, columns: Range<usize>) -> [[S::F32; V]; N] {
     let of_columns = terms.columns::<S, V>(simd, columns.clone());
-    let mut trees = [[Tree::new(simd); V]; N];
+    let add = |mut a: [[S::F32; V]; N], b| {
+        for (a, b) in a.iter_mut().zip(b) {
+            *a = add_vectors(simd, *a, b);
+        }
+        a
+    };
+    let mut tree = Tree::new([[simd.zero(); V]; N]);
     for shard in 0..terms.rows().div_ceil(MICRO_SHARD) {
         let sums = shard_of::<S, T, N, V>(simd, terms, shard, columns.clone(), of_columns);
-        for (tree, sum) in trees.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
-            tree.push(simd, *sum);
-        }
+        tree.push(sums, add);
     }
-    let mut totals = [[simd.zero(); V]; N];
-    for (total, tree) in totals.as_flattened_mut().iter_mut().zip(trees.as_flattened()) {
-        *total = tree.total(simd);
-    }
-    totals
+    tree.total(add)
 }
 
 /// Writes the totals of the columns from `first` on.
@@ -409,11 +409,12 @@ impl SimdOp for Combine<'_> {
     fn run<S: Simd>(self, simd: S) {
         for (block, y) in self.y.chunks_mut(LANES).enumerate() {
             let first = self.first + block * LANES;
-            let mut tree = Tree::new(simd);
+            let mut tree = Tree::new(simd.zero());
             for shard in 0..self.shards.rows() {
-                tree.push(simd, simd.load_first(&self.shards.row(shard)[first..first + y.len()]));
+                tree.push(simd.load_first(&self.shards.row(shard)[first..first + y.len()]), |a, b| simd.add(a, b));
             }
-            simd.store_first(simd.div(tree.total(simd), simd.splat(self.divisor)), y);
+            let total = tree.total(|a, b| simd.add(a, b));
+            simd.store_first(simd.div(total, simd.splat(self.divisor)), y);
         }
     }
 }

@@ -16,7 +16,7 @@
 use super::gemm::RowBlocks;
 use super::matrix::MatRef;
 use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice};
-use core::ops::Range;
+use core::ops::{Add, Range};
 
 /// The number of rows that are summed one after the other: long enough that the tree costs little, short enough that the rounding
 /// error of a shard stays small.
@@ -24,6 +24,9 @@ pub const MICRO_SHARD: usize = 16;
 
 /// Levels of the tree: enough for 2^32 shards.
 const LEVELS: usize = 32;
+
+/// Those of them that the minibatches of every day need.
+const LOW_LEVELS: usize = 4;
 
 /// `y[j] = sum over i of x[i][j]`
 ///
@@ -82,26 +85,23 @@ impl<O: MapOp<1, N>, const N: usize> OnColumns for ColumnSums<'_, O, N> {
     #[inline(always)]
     fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, range: Range<usize>) {
         let columns = self.first + range.start..self.first + range.end;
-        let mut trees = [Tree::new(simd); V];
+        let mut tree = Tree::new([simd.zero(); V]);
         let rows = self.x.rows();
         for first in (0..rows).step_by(MICRO_SHARD) {
             let mut shard = vectors::<S, V>(simd, self.x.row(first), columns.clone());
             for i in first + 1..rows.min(first + MICRO_SHARD) {
-                for (sum, x) in shard.iter_mut().zip(vectors::<S, V>(simd, self.x.row(i), columns.clone())) {
-                    *sum = simd.add(*sum, x);
-                }
+                shard = add_vectors(simd, shard, vectors(simd, self.x.row(i), columns.clone()));
             }
-            for (tree, sum) in trees.iter_mut().zip(shard) {
-                tree.push(simd, sum);
-            }
+            tree.push(shard, |a, b| add_vectors(simd, a, b));
         }
-        for (j, tree) in trees.iter().enumerate() {
+        let totals = tree.total(|a, b| add_vectors(simd, a, b));
+        for (j, total) in totals.into_iter().enumerate() {
             let range = range.start + j * LANES..range.end.min(range.start + (j + 1) * LANES);
             let mut outputs = [simd.zero(); N];
             for (vector, output) in outputs.iter_mut().zip(&self.outputs) {
                 *vector = simd.load_first(&output[range.clone()]);
             }
-            let result = self.op.map(simd, [tree.total(simd)], outputs);
+            let result = self.op.map(simd, [total], outputs);
             for (output, vector) in self.outputs.iter_mut().zip(result) {
                 simd.store_first(vector, &mut output[range.clone()]);
             }
@@ -154,72 +154,85 @@ pub(super) fn store_vectors<S: Simd, const V: usize>(simd: S, vectors: [S::F32; 
     simd.store_first(vectors[V - 1], last);
 }
 
-/// Partial sums of 1, 2, 4, ... shards, of which those exist whose bit is set in the number of shards.
-#[derive(Clone, Copy)]
-pub(super) struct Tree<V> {
-    levels: [V; LEVELS],
+/// Partial sums of 1, 2, 4, ... shards, of which those exist whose bit is set in the number of shards. A shard is whatever can be
+/// added: a number, or the vectors of some columns.
+pub(super) struct Tree<T> {
+    low: [T; LOW_LEVELS],
+    /// Written when there are so many shards: to clear them all would take longer than to add a few shards.
+    high: Option<[T; LEVELS - LOW_LEVELS]>,
     shards: u32,
 }
 
-impl<V: Copy> Tree<V> {
-    /// No shards yet.
+impl<T: Copy> Tree<T> {
+    /// No shards yet, of which the sum is `zero`.
     #[inline(always)]
-    pub(super) fn new<S: Simd<F32 = V>>(simd: S) -> Self {
-        Self { levels: [simd.zero(); LEVELS], shards: 0 }
+    pub(super) fn new(zero: T) -> Self {
+        Self { low: [zero; LOW_LEVELS], high: None, shards: 0 }
     }
 
     /// Adds a shard, and every level that it completes, like a carry.
     #[inline(always)]
-    pub(super) fn push<S: Simd<F32 = V>>(&mut self, simd: S, shard: V) {
+    pub(super) fn push(&mut self, shard: T, add: impl Fn(T, T) -> T) {
         let mut carry = shard;
         let completed = self.shards.trailing_ones() as usize;
-        for level in &self.levels[..completed] {
-            carry = simd.add(*level, carry);
+        for level in &self.low[..completed.min(LOW_LEVELS)] {
+            carry = add(*level, carry);
         }
-        self.levels[completed] = carry;
+        if completed < LOW_LEVELS {
+            self.low[completed] = carry;
+        } else {
+            let completed = completed - LOW_LEVELS;
+            let high = self.high.get_or_insert([carry; LEVELS - LOW_LEVELS]);
+            for level in &high[..completed] {
+                carry = add(*level, carry);
+            }
+            high[completed] = carry;
+        }
         self.shards += 1;
     }
 
     /// The sum of all levels, from the shortest on.
     #[inline(always)]
-    pub(super) fn total<S: Simd<F32 = V>>(&self, simd: S) -> V {
-        let mut total = None;
-        for (i, level) in self.levels.iter().enumerate() {
+    pub(super) fn total(&self, add: impl Fn(T, T) -> T) -> T {
+        // Still `zero` if there are no shards.
+        let mut total = self.low[0];
+        let mut shorter = 0;
+        for (i, level) in self.low.iter().chain(self.high.iter().flatten()).enumerate() {
             if self.shards >> i & 1 == 1 {
-                total = Some(match total {
-                    None => *level,
-                    Some(shorter) => simd.add(*level, shorter),
-                });
+                total = if shorter == 0 { *level } else { add(*level, total) };
+                shorter += 1;
             }
         }
-        total.unwrap_or(simd.zero())
+        total
     }
+}
+
+/// The sums of `V` pairs of vectors.
+#[inline(always)]
+pub(super) fn add_vectors<S: Simd, const V: usize>(simd: S, mut a: [S::F32; V], b: [S::F32; V]) -> [S::F32; V] {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a = simd.add(*a, b);
+    }
+    a
 }
 
 /// `sum over i of x[i]`, as [`column_sums`] adds a matrix of one column.
 pub fn sum(x: impl IntoIterator<Item = f32>) -> f32 {
-    let mut levels = [0.0; LEVELS];
-    let mut shards = 0u32;
+    let mut tree = Tree::new(0.0);
     let mut shard = 0.0;
     let mut count = 0;
-    let mut push = |shard: f32| {
-        let completed = shards.trailing_ones() as usize;
-        levels[completed] = levels[..completed].iter().fold(shard, |carry, level| level + carry);
-        shards += 1;
-    };
     for value in x {
         shard = if count == 0 { value } else { shard + value };
         count += 1;
         if count == MICRO_SHARD {
-            push(shard);
+            tree.push(shard, Add::add);
             count = 0;
         }
     }
     if count > 0 {
-        push(shard);
+        tree.push(shard, Add::add);
     }
-    let existing = levels.iter().enumerate().filter(|(i, _)| shards >> i & 1 == 1);
-    existing.fold(None, |total, (_, level)| Some(total.map_or(*level, |shorter| level + shorter))).unwrap_or(0.0)
+    tree.total(Add::add)
 }
 
 /// Mean and variance of all elements: `mean = (sum over i of x[i]) / n`, `variance = (sum over i of (x[i] - mean)^2) / n`. Both are
@@ -235,16 +248,17 @@ pub fn mean_and_variance(isa: Isa, x: &[f32]) -> (f32, f32) {
         fn run<S: Simd>(self, simd: S) -> (f32, f32) {
             let Self(x) = self;
             let count = x.len() as f32;
-            let mut sum = Tree::new(simd);
+            let add = |a, b| simd.add(a, b);
+            let mut sum = Tree::new(simd.zero());
             for shard in x.chunks(MICRO_SHARD * LANES) {
                 let mut lanes = simd.zero();
                 for chunk in shard.chunks(LANES) {
                     lanes = simd.add(lanes, simd.load_first(chunk));
                 }
-                sum.push(simd, lanes);
+                sum.push(lanes, add);
             }
-            let mean = simd.sum_lanes(sum.total(simd)) / count;
-            let mut squares = Tree::new(simd);
+            let mean = simd.sum_lanes(sum.total(add)) / count;
+            let mut squares = Tree::new(simd.zero());
             for shard in x.chunks(MICRO_SHARD * LANES) {
                 let mut lanes = simd.zero();
                 for chunk in shard.chunks(LANES) {
@@ -253,9 +267,9 @@ pub fn mean_and_variance(isa: Isa, x: &[f32]) -> (f32, f32) {
                     // Lanes behind the end add nothing.
                     lanes = simd.select(simd.mask_first(chunk.len()), more, lanes);
                 }
-                squares.push(simd, lanes);
+                squares.push(lanes, add);
             }
-            (mean, simd.sum_lanes(squares.total(simd)) / count)
+            (mean, simd.sum_lanes(squares.total(add)) / count)
         }
     }
     isa.run(MeanAndVariance(x))
