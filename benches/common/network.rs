@@ -18,10 +18,11 @@ static CLASSIFIER: Chain<3> = sequential(
 );
 
 /// 6-64-8-4: so small that calls and checks could cost more than the arithmetic.
-static TINY: Chain<3> = sequential(
-    6,
-    [LayerSpec::dense(64, Activation::Relu), LayerSpec::dense(8, Activation::Relu), LayerSpec::dense(4, Activation::Linear)],
-);
+static TINY: [(&str, Chain<3>); 2] = [("tanh", tiny(Activation::Tanh)), ("relu", tiny(Activation::Relu))];
+
+const fn tiny(activation: Activation) -> Chain<3> {
+    sequential(6, [LayerSpec::dense(64, activation), LayerSpec::dense(8, activation), LayerSpec::dense(4, Activation::Linear)])
+}
 
 /// Rows of an epoch, as many as Fashion-MNIST has.
 const ROWS: usize = 60_000;
@@ -58,17 +59,20 @@ pub(super) fn candidates() -> Vec<Candidate> {
                 }
             }
         }
-        let against = vec![
-            Against::peak(isa, 1, Plan::inference(TINY.network(), 1, 1).operations_per_row()),
-            Against::other("loop", loop_id()),
-        ];
-        all.push(Candidate::new(id("inference", "predict", isa, "6-64-8-4x1", 1), against, move || {
-            open_predict(TINY.network(), isa, 1, 1)
-        }));
+        for (name, chain) in &TINY {
+            let operations = Plan::inference(chain.network(), 1, 1).operations_per_row();
+            let against = vec![Against::peak(isa, 1, operations), Against::other("loop", loop_id(name))];
+            let id = id("inference", "predict", isa, tiny_size(name), 1);
+            all.push(Candidate::new(id, against, move || open_predict(chain.network(), isa, 1, 1)));
+        }
     }
-    let operations = Plan::inference(TINY.network(), 1, 1).operations_per_row();
-    let against = vec![Against::peak(Isa::PORTABLE, 1, operations)];
-    all.push(Candidate { rival: true, ..Candidate::new(loop_id(), against, open_loop) });
+    let operations = Plan::inference(TINY[0].1.network(), 1, 1).operations_per_row();
+    let mut rival = |name, open: fn() -> Runner| {
+        let against = vec![Against::peak(Isa::PORTABLE, 1, operations)];
+        all.push(Candidate { rival: true, ..Candidate::new(loop_id(name), against, open) });
+    };
+    rival("tanh", || open_loop(f32::tanh));
+    rival("relu", || open_loop(|z| z.max(0.0)));
     all
 }
 
@@ -214,13 +218,17 @@ fn open_predict(network: Network<'static>, isa: Isa, batch: usize, threads: usiz
     })
 }
 
-fn loop_id() -> String {
-    id("inference", "loop", "compiler", "6-64-8-4x1", 1)
+fn tiny_size(activation: &str) -> String {
+    format!("6-64-8-4x1-{activation}")
+}
+
+fn loop_id(activation: &str) -> String {
+    id("inference", "loop", "compiler", tiny_size(activation), 1)
 }
 
 /// The tiny network as a careful programmer would write it for one purpose: fixed sizes, weights by rows so that the compiler can
 /// use vectors, nothing checked.
-fn open_loop() -> Runner {
+fn open_loop(activation: impl Fn(f32) -> f32 + Copy + 'static) -> Runner {
     fn layer<const IN: usize, const OUT: usize>(x: &[f32; IN], w: &[[f32; OUT]; IN], b: &[f32; OUT]) -> [f32; OUT] {
         let mut z = *b;
         for (x, w) in x.iter().zip(w) {
@@ -230,17 +238,14 @@ fn open_loop() -> Runner {
         }
         z
     }
-    fn relu<const N: usize>(z: [f32; N]) -> [f32; N] {
-        z.map(|z| z.max(0.0))
-    }
     fn weights<const IN: usize, const OUT: usize>() -> Box<[[f32; OUT]; IN]> {
         Box::new(std::array::from_fn(|i| std::array::from_fn(|j| (f32::from(byte(i * OUT + j)) / 127.5 - 1.0) * 0.05)))
     }
     let (x, w1, w2, w3) = ([0.5; 6], weights::<6, 64>(), weights::<64, 8>(), weights::<8, 4>());
     let (b1, b2, b3) = ([0.1; 64], [0.1; 8], [0.1; 4]);
     repeat(move || {
-        let y = relu(layer(black_box(&x), black_box(&w1), &b1));
-        let y = relu(layer(&y, black_box(&w2), &b2));
+        let y = layer(black_box(&x), black_box(&w1), &b1).map(activation);
+        let y = layer(&y, black_box(&w2), &b2).map(activation);
         black_box(layer(&y, black_box(&w3), &b3));
     })
 }

@@ -15,7 +15,7 @@ use core::ops::Range;
 /// A row of parameters; empty if the layer does not have it.
 #[inline]
 pub(super) fn row(region: Region, parameters: &[f32]) -> &[f32] {
-    if region.is_empty() { &[] } else { region.of(parameters).row(0) }
+    if region.is_empty() { &[] } else { &parameters[region.offset..][..region.columns] }
 }
 
 /// Dropout of a rate that the plan has checked.

@@ -75,7 +75,7 @@ impl Part<'_> {
     }
 
     /// Where a value that is no output of a layer lies: with the caller, or gathered.
-    #[inline]
+    #[inline(always)]
     fn outside<'b>(&'b self, value: Value, inputs: &'b [f32]) -> MatRef<'b> {
         let (Value::Input(i) | Value::Layer(i)) = value;
         match self.inputs[i] {
@@ -85,7 +85,7 @@ impl Part<'_> {
     }
 
     /// A value to read, and the output of a layer to write.
-    #[inline]
+    #[inline(always)]
     pub(super) fn value_and_output<'b>(
         &'b self,
         value: Value,
@@ -134,7 +134,7 @@ impl Part<'_> {
 }
 
 /// Some rows of a matrix.
-#[inline]
+#[inline(always)]
 pub(super) fn rows_of(x: MatRef<'_>, rows: Range<usize>) -> MatRef<'_> {
     let start = (rows.start * x.leading_dimension()).min(x.data().len());
     MatRef::new(&x.data()[start..], rows.len(), x.columns(), x.leading_dimension())

@@ -26,19 +26,31 @@ pub const fn extent(rows: usize, columns: usize, leading_dimension: usize) -> us
     if rows == 0 || columns == 0 { 0 } else { (rows - 1) * leading_dimension + columns }
 }
 
-#[inline]
+/// In line, because matrices are made many times in a step of a small network; what a refusal says is not.
+#[inline(always)]
 #[track_caller]
 fn check(len: usize, rows: usize, columns: usize, leading_dimension: usize) {
-    assert!(
-        rows <= 1 || leading_dimension >= columns,
-        "leading dimension of at least {columns} expected for {columns} columns, found {leading_dimension}"
-    );
+    if rows > 1 && leading_dimension < columns {
+        refuse_overlap(columns, leading_dimension);
+    }
     let needed = rows.saturating_sub(1).checked_mul(leading_dimension).and_then(|start| start.checked_add(columns));
-    let needed = if rows == 0 || columns == 0 { Some(0) } else { needed };
-    assert!(
-        needed.is_some_and(|needed| len >= needed),
-        "a matrix of {rows} x {columns} with leading dimension {leading_dimension} expects {needed:?} elements, found {len}"
-    );
+    if rows != 0 && columns != 0 && needed.is_none_or(|needed| len < needed) {
+        refuse_short(len, rows, columns, leading_dimension, needed);
+    }
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn refuse_overlap(columns: usize, leading_dimension: usize) -> ! {
+    panic!("leading dimension of at least {columns} expected for {columns} columns, found {leading_dimension}");
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn refuse_short(len: usize, rows: usize, columns: usize, leading_dimension: usize, needed: Option<usize>) -> ! {
+    panic!("a matrix of {rows} x {columns} with leading dimension {leading_dimension} expects {needed:?} elements, found {len}");
 }
 
 impl<'a> MatRef<'a> {
@@ -46,7 +58,7 @@ impl<'a> MatRef<'a> {
     ///
     /// # Panics
     /// If rows would overlap or `data` is too short.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn new(data: &'a [f32], rows: usize, columns: usize, leading_dimension: usize) -> Self {
         check(data.len(), rows, columns, leading_dimension);
@@ -95,7 +107,7 @@ impl<'a> MatMut<'a> {
     ///
     /// # Panics
     /// If rows would overlap or `data` is too short.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn new(data: &'a mut [f32], rows: usize, columns: usize, leading_dimension: usize) -> Self {
         check(data.len(), rows, columns, leading_dimension);

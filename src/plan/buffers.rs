@@ -61,7 +61,7 @@ impl<'a> Block<'a> {
 /// # Panics
 /// If the elements from the first to the last of one region include any of the other's. The plan places what is read and what is written in
 /// different matrices.
-#[inline]
+#[inline(always)]
 #[track_caller]
 pub(crate) fn read_and_write<'a>(buffer: &'a mut [f32], read: Region, write: Region) -> (MatRef<'a>, MatMut<'a>) {
     let span = |region: Region| region.offset..region.offset + extent(region.rows, region.columns, region.leading_dimension);

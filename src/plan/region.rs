@@ -1,6 +1,6 @@
 //! [`Region`]: where a matrix lies in a buffer.
 
-use crate::kernels::{MatMut, MatRef, extent};
+use crate::kernels::{MatMut, MatRef};
 use crate::simd::{LANES, round_up_to_lanes};
 use core::ops::Range;
 
@@ -63,23 +63,19 @@ impl Region {
     ///
     /// # Panics
     /// If the buffer ends before the region.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn of<'a>(&self, buffer: &'a [f32]) -> MatRef<'a> {
-        let end = self.offset + extent(self.rows, self.columns, self.leading_dimension);
-        assert!(buffer.len() >= end, "a buffer of at least {end} elements expected, found {}", buffer.len());
-        MatRef::new(&buffer[self.offset..end], self.rows, self.columns, self.leading_dimension)
+        MatRef::new(&buffer[self.offset..], self.rows, self.columns, self.leading_dimension)
     }
 
     /// The matrix in its buffer, for writing.
     ///
     /// # Panics
     /// If the buffer ends before the region.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn of_mut<'a>(&self, buffer: &'a mut [f32]) -> MatMut<'a> {
-        let end = self.offset + extent(self.rows, self.columns, self.leading_dimension);
-        assert!(buffer.len() >= end, "a buffer of at least {end} elements expected, found {}", buffer.len());
-        MatMut::new(&mut buffer[self.offset..end], self.rows, self.columns, self.leading_dimension)
+        MatMut::new(&mut buffer[self.offset..], self.rows, self.columns, self.leading_dimension)
     }
 }

@@ -145,7 +145,7 @@ pub(super) fn run_panel<E: Epilogue>(
     isa: Isa,
     (rows, vectors): (usize, usize),
     product: &Product<'_>,
-    panel: Panel,
+    panel: &Panel,
     epilogue: &mut E,
 ) {
     macro_rules! choose {
@@ -180,7 +180,7 @@ macro_rules! for_each_row {
 
 struct Tiles<'a, E, const ROWS: usize, const VECTORS: usize> {
     product: &'a Product<'a>,
-    panel: Panel,
+    panel: &'a Panel,
     epilogue: &'a mut E,
 }
 
@@ -193,7 +193,7 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> SimdOp for Tiles<'_, 
         if ROWS > S::TILE_ROWS[VECTORS - 1] {
             unreachable!("no tile of {ROWS} rows and {VECTORS} vectors");
         }
-        let Panel { row, tiles, column, .. } = self.panel;
+        let Panel { row, tiles, column, .. } = *self.panel;
         let product = self.product;
         assert!(tiles * ROWS <= product.m - row && column + (VECTORS - 1) * LANES < product.n);
         // Wide tiles do most of the work, so what little a mask costs there is worth a version without.
@@ -210,7 +210,7 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, ROWS, VE
     /// All tiles of the panel, whose last vector is `WHOLE` or masked.
     #[inline(always)]
     fn run_tiles<S: Simd, const WHOLE: bool>(self, simd: S) {
-        let Panel { row, tiles, column, next_column, starts, ends } = self.panel;
+        let Panel { row, tiles, column, next_column, starts, ends } = *self.panel;
         let width = if WHOLE { VECTORS * LANES } else { (self.product.n - column).min(VECTORS * LANES) };
         for tile in 0..tiles {
             let row = row + tile * ROWS;

@@ -140,7 +140,14 @@ fn run(isa: Isa, product: &Product<'_>, epilogue: &mut impl Epilogue) {
         return;
     }
     let tile_rows = isa.tile_rows();
-    let panels = Cover::new(n.div_ceil(LANES), widest_panel(tile_rows, m));
+    let widest = widest_panel(tile_rows, m);
+    let vectors = n.div_ceil(LANES);
+    if vectors <= widest && m <= tile_rows[vectors - 1] && k <= DEPTH {
+        // One tile: in a small network, to cover it would take longer than to compute it.
+        let panel = Panel { row: 0, tiles: 1, column: 0, next_column: 0, starts: true, ends: true };
+        return run_panel(isa, (m, vectors), product, &panel, epilogue);
+    }
+    let panels = Cover::new(vectors, widest);
     let depths = match epilogue.partial_sums() {
         Some(_) if k > 0 => Cover::new(k, DEPTH),
         // All at once, and even no depth at all has a start and an end.
@@ -163,7 +170,7 @@ fn run(isa: Isa, product: &Product<'_>, epilogue: &mut impl Epilogue) {
                 let below = Panel { row: first_row + tiles.larger * (tiles.size + 1), tiles: tiles.smaller, ..panel };
                 for (rows, panel) in [(tiles.size + 1, panel), (tiles.size, below)] {
                     if panel.tiles > 0 {
-                        run_panel(isa, (rows, vectors), &part, panel, epilogue);
+                        run_panel(isa, (rows, vectors), &part, &panel, epilogue);
                     }
                 }
             }
