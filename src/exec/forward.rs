@@ -1,11 +1,11 @@
 //! Forward: what each layer makes of the rows of a part.
 
 use super::activation;
-use super::part::Part;
+use super::part::{Part, rows_of, rows_of_mut};
 use crate::kernels::MatMut;
 use crate::kernels::dropout::{AlphaDropout, Combine, Dropout, alpha_dropout_forward, dropout_forward};
 use crate::kernels::fused::batch_norm_relu_dropout_forward;
-use crate::kernels::gemm::{Biased, BiasedRelu, gemm};
+use crate::kernels::gemm::{Biased, BiasedRelu, gemm_part};
 use crate::kernels::merge;
 use crate::kernels::norm::{Normalization, affine, affine_forward, batch_norm_forward, inverse_deviation};
 use crate::plan::{self, Activation, Block, Layer, Operation, Region, Statistics, leading_dimension};
@@ -68,21 +68,46 @@ impl Part<'_> {
 
     /// `y = activation(x W + b)`, with the mask or the sums that the backward pass wants.
     fn product_forward(&self, i: usize, layer: &Layer, block: &mut Block<'_>) {
-        let (isa, rows) = (self.isa, self.rows);
-        let (kernel, bias) = (layer.kernel.of(self.parameters), row(layer.bias, self.parameters));
-        let alpha = row(layer.alpha, self.parameters);
+        self.whole_product(i, layer, block);
         let activation = self.plan.activation(i);
-        let (x, mut y) = self.value_and_output(layer.spec.input, i, block.inputs, block.outputs);
-        if activation == Activation::Relu {
-            let mask = if self.trains() { &mut block.masks[self.plan.mask(i, rows)] } else { &mut [] };
-            gemm(isa, x, kernel, &mut BiasedRelu { bias, c: y, mask });
-        } else if self.trains() && layer.keeps_sums() {
-            let sums = self.plan.sums(i, rows);
-            gemm(isa, x, kernel, &mut Biased { bias, c: sums.of_mut(block.sums) });
-            activation::forward(isa, activation, alpha, sums.of(block.sums), y);
+        if matches!(activation, Activation::Relu | Activation::Linear) {
+            return;
+        }
+        let alpha = row(layer.alpha, self.parameters);
+        let y = self.plan.output(i, self.rows).of_mut(block.outputs);
+        if self.trains() && layer.keeps_sums() {
+            activation::forward(self.isa, activation, alpha, self.plan.sums(i, self.rows).of(block.sums), y);
         } else {
-            gemm(isa, x, kernel, &mut Biased { bias, c: y.reborrow() });
-            activation::forward_in_place(isa, activation, alpha, y);
+            activation::forward_in_place(self.isa, activation, alpha, y);
+        }
+    }
+
+    /// [`Part::product`] of all rows, unless it is there already.
+    fn whole_product(&self, i: usize, layer: &Layer, block: &mut Block<'_>) {
+        if i > 0 || !self.has_begun {
+            self.product(i, 0..self.rows, 0..layer.in_dim, block);
+        }
+    }
+
+    /// `x W + b` of layer `i`, for some of the rows and as far as a part of the depth contributes to it: with ReLU and its mask to the
+    /// outputs, unless a normalization comes before; else to the sums if they are kept, or to the outputs.
+    pub(super) fn product(&self, i: usize, rows: Range<usize>, depth: Range<usize>, block: &mut Block<'_>) {
+        let (isa, layer) = (self.isa, &self.plan.layers()[i]);
+        let (kernel, bias) = (layer.kernel.of(self.parameters), row(layer.bias, self.parameters));
+        let (x, y) = self.value_and_output(layer.spec.input, i, block.inputs, block.outputs);
+        let (x, y) = if rows.len() == self.rows { (x, y) } else { (rows_of(x, rows.clone()), rows_of_mut(y, rows.clone())) };
+        if self.plan.activation(i) == Activation::Relu && layer.spec.normalization.is_none() {
+            let words = layer.mask_words();
+            let mask = match self.trains() {
+                true => &mut block.masks[self.plan.mask(i, self.rows)][rows.start * words..rows.end * words],
+                false => &mut [],
+            };
+            gemm_part(isa, x, kernel, depth, &mut BiasedRelu { bias, c: y, mask });
+        } else if self.trains() && layer.keeps_sums() {
+            let sums = self.plan.sums(i, self.rows).of_mut(block.sums);
+            gemm_part(isa, x, kernel, depth, &mut Biased { bias, c: rows_of_mut(sums, rows) });
+        } else {
+            gemm_part(isa, x, kernel, depth, &mut Biased { bias, c: y });
         }
     }
 
@@ -108,15 +133,11 @@ impl Part<'_> {
     /// What comes before the normalization of layer `i`: in training its product goes to the sums, in inference to the output.
     pub(super) fn normalized_begin(&self, i: usize, block: &mut Block<'_>) {
         let layer = &self.plan.layers()[i];
-        let bias = row(layer.bias, self.parameters);
-        let (x, y) = self.value_and_output(layer.spec.input, i, block.inputs, block.outputs);
-        if !layer.is_product() {
-            if !self.trains() {
-                merge::copy(x, y);
-            }
-        } else {
-            let c = if self.trains() { self.plan.sums(i, self.rows).of_mut(block.sums) } else { y };
-            gemm(self.isa, x, layer.kernel.of(self.parameters), &mut Biased { bias, c });
+        if layer.is_product() {
+            self.whole_product(i, layer, block);
+        } else if !self.trains() {
+            let (x, y) = self.value_and_output(layer.spec.input, i, block.inputs, block.outputs);
+            merge::copy(x, y);
         }
     }
 

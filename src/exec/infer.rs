@@ -71,7 +71,8 @@ fn predict_with(
     }
     if plan.parts() == 1 {
         // Nobody to share with: a call on a small network is short, and this is most of it.
-        let part = Part { isa: context.isa, plan, parameters, statistics: &[], noise, inputs, first_row: 0, rows };
+        let part =
+            Part { isa: context.isa, plan, parameters, statistics: &[], noise, inputs, first_row: 0, rows, has_begun: false };
         let block = &mut Block::carve(plan, workspace);
         part.infer(block);
         for (output, result) in plan.outputs().iter().zip(outputs) {

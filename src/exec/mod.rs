@@ -3,7 +3,8 @@
 //! A training step has two phases:
 //!
 //! * **A**, one run, and two more for each normalization: each part takes its own rows of the minibatch through gather, forward, loss and the whole chain of input
-//!   gradients. Parameters are only read, but for the moving statistics of normalizations.
+//!   gradients. Parameters are only read, but for the moving statistics of normalizations. With few rows the first product goes before,
+//!   in short runs (`stages`).
 //! * **B**, one run for each layer: each part takes its own rows of the layer's weights over the whole minibatch: the weight gradient in registers, the
 //!   optimizer in the epilogue.
 //!
@@ -17,6 +18,7 @@ mod loss;
 mod part;
 mod pass;
 mod product;
+mod stages;
 mod step;
 mod update;
 

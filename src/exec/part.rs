@@ -33,6 +33,8 @@ pub(super) struct Part<'a> {
     pub(super) first_row: usize,
     /// How many rows it has.
     pub(super) rows: usize,
+    /// Whether the inputs have been gathered and the product of the first layer has been computed before.
+    pub(super) has_begun: bool,
 }
 
 /// The rows of part `part` of a minibatch of `rows` rows.
@@ -131,6 +133,15 @@ impl Part<'_> {
             }
         }
     }
+}
+
+/// Some rows of a matrix, for writing.
+#[inline(always)]
+pub(super) fn rows_of_mut(x: MatMut<'_>, rows: Range<usize>) -> MatMut<'_> {
+    let (columns, leading_dimension) = (x.columns(), x.leading_dimension());
+    let data = x.into_data();
+    let start = (rows.start * leading_dimension).min(data.len());
+    MatMut::new(&mut data[start..], rows.len(), columns, leading_dimension)
 }
 
 /// Some rows of a matrix.

@@ -21,19 +21,21 @@ pub(super) struct Pass<'a> {
     pub(super) rows: usize,
     pub(super) blocks: &'a mut [f32],
     pub(super) statistics: &'a mut [f32],
+    /// [`Part::has_begun`]
+    pub(super) has_begun: bool,
 }
 
 impl<'a> Pass<'a> {
     pub(super) fn new(context: &Context<'a>, noise: Option<Noise>, inputs: &'a [Inputs<'a>], workspace: &'a mut [f32]) -> Self {
         let rows = inputs.first().map_or(0, Inputs::len);
         let (blocks, statistics) = workspace.split_at_mut(context.plan.blocks_len());
-        Self { context: *context, noise, inputs, rows, blocks, statistics }
+        Self { context: *context, noise, inputs, rows, blocks, statistics, has_begun: false }
     }
 
     /// One run: each part that has rows does a task in its block.
     pub(super) fn run(&mut self, parameters: &[f32], task: impl Fn(&Part<'_>, &mut Block<'_>) + Sync) {
         let Context { isa, plan, executor } = self.context;
-        let (noise, inputs, rows, statistics) = (self.noise, self.inputs, self.rows, &*self.statistics);
+        let (noise, inputs, rows, statistics, has_begun) = (self.noise, self.inputs, self.rows, &*self.statistics, self.has_begun);
         let blocks = Shares::new(self.blocks, plan.block_len());
         executor.run(&|part| {
             let range = rows_of_part(plan, rows, part);
@@ -41,7 +43,7 @@ impl<'a> Pass<'a> {
                 return;
             }
             let (first_row, rows) = (range.start, range.len());
-            let part_of_rows = Part { isa, plan, parameters, statistics, noise, inputs, first_row, rows };
+            let part_of_rows = Part { isa, plan, parameters, statistics, noise, inputs, first_row, rows, has_begun };
             task(&part_of_rows, &mut Block::carve(plan, blocks.take(part)));
         });
     }
@@ -59,6 +61,7 @@ impl<'a> Pass<'a> {
         let plan = self.context.plan;
         let (layers, rows) = (plan.layers().len(), self.rows);
         let is_normalized = |i: &usize| !plan.layers()[*i].gamma.is_empty();
+        self.begin_in_stages(parameters);
         let mut from = None;
         for i in (0..layers).filter(is_normalized) {
             self.run(parameters, |part, block| {
@@ -154,7 +157,9 @@ impl Part<'_> {
     fn continue_forward(&self, from: Option<usize>, block: &mut Block<'_>) -> usize {
         match from {
             None => {
-                self.gather(block);
+                if !self.has_begun {
+                    self.gather(block);
+                }
                 0
             }
             Some(i) => {

@@ -191,7 +191,7 @@ impl Layer {
     }
 
     /// Words of a row of the mask; 0 without a mask.
-    pub(super) const fn mask_words(&self) -> usize {
+    pub(crate) const fn mask_words(&self) -> usize {
         if self.masks_relu() || self.spec.dropout.is_some() { self.out_dim.div_ceil(LANES) } else { 0 }
     }
 

@@ -84,6 +84,27 @@ pub(super) fn wide_and_deep() -> Graph {
     graph_to(&[5, 7], &specs, &[squares(3, 0.9), Output { weight: 0.1, ..Output::of(4) }])
 }
 
+/// Networks that begin with a product of 67,520 weights, in each form that a first layer can have.
+pub(super) fn large_first_layers() -> Vec<(String, Graph)> {
+    let mut all: Vec<(String, Graph)> = Vec::new();
+    let mut keep = |name: &str, inputs: &[usize], specs: &[LayerSpec]| all.push((name.to_string(), graph(inputs, specs)));
+    let (plain, alpha) = (Dropout::Plain(0.4), Dropout::Alpha(0.3));
+    for activation in [Relu, Tanh, Gelu, PRelu] {
+        keep(&format!("{activation:?}"), &[211], &[dense(320, activation, I(0)), classes(3, L(0))]);
+    }
+    keep("no bias", &[211], &[dense(320, Relu, I(0)).without_bias(), classes(3, L(0))]);
+    keep("ReLU and dropout", &[211], &[dense(320, Relu, I(0)).dropout(plain), classes(3, L(0))]);
+    keep("alpha dropout", &[211], &[dense(320, Linear, I(0)).dropout(alpha), classes(3, L(0))]);
+    keep("normalization and tanh", &[211], &[dense(320, Tanh, I(0)).batch_norm(NORM), classes(3, L(0))]);
+    keep("normalization, ReLU and dropout", &[211], &[dense(320, Relu, I(0)).batch_norm(NORM).dropout(plain), classes(3, L(0))]);
+    keep("the only layer", &[500], &[classes(141, I(0))]);
+    keep("a depth of which not every part has a share", &[4], &[dense(16_400, Relu, I(0)), classes(3, L(0))]);
+    keep("an input beside what is made of it", &[211], &[dense(320, Relu, I(0)), concatenate(I(0), L(0)), classes(3, L(1))]);
+    keep("of the second input", &[5, 211], &[dense(320, Relu, I(1)), concatenate(I(0), L(0)), classes(3, L(1))]);
+    keep("taken twice", &[211], &[dense(320, Relu, I(0)), dense(320, Tanh, L(0)), add(L(0), L(1)), classes(3, L(2))]);
+    all
+}
+
 /// Each layer type in each form, with names.
 pub(super) fn by_hand() -> Vec<(String, Graph)> {
     let mut all: Vec<(String, Graph)> = Vec::new();

@@ -1,7 +1,7 @@
 //! What must not change a bit of a result in any graph: parts, threads, instruction sets, sources, what lies in the workspace and in
 //! padding, the way that a layer is put together, and the way that a gradient takes to its parameters.
 
-use super::graphs::{by_hand, random_graph, wide_and_deep};
+use super::graphs::{by_hand, large_first_layers, random_graph, wide_and_deep};
 use super::{Buffers, Graph, PLAIN, Sample, Setting, Source, bits, parameters, random, regions, unpadded};
 use crate::support::bits::hash;
 use selvedge::exec::{Clipping, Context, Inputs, Noise, Report, Step, gradients, update};
@@ -39,7 +39,12 @@ fn optimizers(t: u64) -> [Optimizer; 10] {
 /// All bits that four steps of Adam leave behind, the third of them on a partial minibatch: parameters with moving statistics, state,
 /// and reports.
 fn train(graph: &Graph, isa: Isa, executor: &dyn Executor, setting: Setting) -> Vec<u32> {
-    let plan = Plan::training(graph.network(), BATCH, executor.parts());
+    train_on(BATCH, graph, isa, executor, setting)
+}
+
+/// The same on minibatches of `batch` rows.
+fn train_on(batch: usize, graph: &Graph, isa: Isa, executor: &dyn Executor, setting: Setting) -> Vec<u32> {
+    let plan = Plan::training(graph.network(), batch, executor.parts());
     let context = Context { isa, plan: &plan, executor };
     let mut random = random(1);
     let optimizer = |t| optimizers(t)[6];
@@ -53,7 +58,7 @@ fn train(graph: &Graph, isa: Isa, executor: &dyn Executor, setting: Setting) -> 
         }
     }
     let mut all = Vec::new();
-    for (t, rows) in (1..).zip([BATCH, BATCH, BATCH - 3, BATCH]) {
+    for (t, rows) in (1..).zip([batch, batch, batch - 3, batch]) {
         let sample = Sample::new(&mut random, &plan, rows);
         let step = Step { noise: Noise { seed: 3, step: t }, ..optimizer(u64::from(t)).into() };
         let Report { loss_sum, outputs } = buffers.step(&context, step, &sample.given_from(setting.source).batch());
@@ -87,6 +92,26 @@ fn parts_and_instruction_sets() {
             for parts in PARTS {
                 assert!(train(&graph, isa, &Serial::new(parts), PLAIN) == expected, "{name}: {isa}, {parts} parts\n{graph:?}");
             }
+        }
+    }
+}
+
+/// A first layer and minibatches of such sizes that its product is computed in stages.
+#[test]
+fn first_products_in_stages() {
+    let pool = Pool::new(2).expect("threads");
+    for (name, graph) in large_first_layers() {
+        for isa in Isa::available() {
+            let expected = train_on(40, &graph, model_for(isa), &Serial::new(1), PLAIN);
+            let check = |found: Vec<u32>, case: &str| assert!(found == expected, "{name}: {isa}, {case}\n{graph:?}");
+            for parts in [2, 3] {
+                check(train_on(40, &graph, isa, &Serial::new(parts), PLAIN), &format!("{parts} parts"));
+            }
+            for source in [Source::PaddedRows, Source::Gathered, Source::Bytes] {
+                let setting = Setting { source, workspace: f32::NAN, padding: f32::NAN };
+                check(train_on(40, &graph, isa, &Serial::new(2), setting), &format!("{setting:?}"));
+            }
+            check(pool.team(|team| train_on(40, &graph, isa, team, PLAIN)), "threads");
         }
     }
 }

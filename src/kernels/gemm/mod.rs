@@ -6,6 +6,7 @@ mod shapes;
 
 use super::matrix::MatRef;
 use crate::simd::{Isa, LANES};
+use core::ops::Range;
 pub use epilogue::{Accumulated, Biased, BiasedRelu, Epilogue, Stored, Updated, UpdatedByRow};
 pub(super) use epilogue::{check_bias, load_bias};
 use micro::{Panel, Product, run_panel};
@@ -110,7 +111,17 @@ impl<'a> From<MatRef<'a>> for RowBlocks<'a> {
 /// If the shapes do not fit each other.
 #[track_caller]
 pub fn gemm(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, epilogue: &mut impl Epilogue) {
-    run(isa, &Product::of_rows(a, b), epilogue);
+    gemm_part(isa, a, b, 0..a.columns(), epilogue);
+}
+
+/// [`gemm`], as far as the chains go through a part of the depth: what does not start with them continues from
+/// [`Epilogue::partial_sums`], and what does not end with them is left there. All parts in their order compute what [`gemm`] does.
+///
+/// # Panics
+/// If the shapes do not fit each other, or a part of the depth is given to an epilogue without partial sums.
+#[track_caller]
+pub(crate) fn gemm_part(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, depth: Range<usize>, epilogue: &mut impl Epilogue) {
+    run(isa, &Product::of_rows(a, b), depth, epilogue);
 }
 
 /// `C = A^T B`, begun and finished by an [`Epilogue`], for the columns `first..first + m` of A.
@@ -122,7 +133,7 @@ pub fn gemm(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, epilogue: &mut impl Epilogue
 /// If the shapes do not fit each other, or A and B are cut into different blocks.
 #[track_caller]
 pub fn gemm_transposed(isa: Isa, a: RowBlocks<'_>, (first, m): (usize, usize), b: RowBlocks<'_>, epilogue: &mut impl Epilogue) {
-    run(isa, &Product::of_columns(a, first, m, b), epilogue);
+    run(isa, &Product::of_columns(a, first, m, b), 0..a.rows(), epilogue);
 }
 
 /// The longest depth at once: a panel of B this deep, and the next one, stay in a cache of level 2 while all tiles of a panel read them
@@ -133,7 +144,7 @@ const DEPTH: usize = 1024;
 const ELEMENTS_OF_A: usize = 64 * 1024;
 
 #[track_caller]
-fn run(isa: Isa, product: &Product<'_>, epilogue: &mut impl Epilogue) {
+fn run(isa: Isa, product: &Product<'_>, depth: Range<usize>, epilogue: &mut impl Epilogue) {
     let (m, n, k) = (product.m(), product.n(), product.depth());
     epilogue.check(m, n);
     if m == 0 || n == 0 {
@@ -142,18 +153,22 @@ fn run(isa: Isa, product: &Product<'_>, epilogue: &mut impl Epilogue) {
     let tile_rows = isa.tile_rows();
     let widest = widest_panel(tile_rows, m);
     let vectors = n.div_ceil(LANES);
-    if vectors <= widest && m <= tile_rows[vectors - 1] && k <= DEPTH {
+    if vectors <= widest && m <= tile_rows[vectors - 1] && k <= DEPTH && depth == (0..k) {
         // One tile: in a small network, to cover it would take longer than to compute it.
         let panel = Panel { row: 0, tiles: 1, column: 0, next_column: 0, starts: true, ends: true };
         return run_panel(isa, (m, vectors), product, &panel, epilogue);
     }
     let panels = Cover::new(vectors, widest);
     let depths = match epilogue.partial_sums() {
-        Some(_) if k > 0 => Cover::new(k, DEPTH),
+        Some(_) if k > 0 => Cover::new(depth.len(), DEPTH),
         // All at once, and even no depth at all has a start and an end.
-        _ => Cover { size: k, larger: 0, smaller: 1 },
+        _ => {
+            assert!(depth == (0..k), "all {k} of the depth expected without partial sums, found {depth:?}");
+            Cover { size: k, larger: 0, smaller: 1 }
+        }
     };
     for (first, len) in depths.parts() {
+        let first = depth.start + first;
         let part = product.part(first, len);
         for (first_row, rows) in Cover::new(m, (ELEMENTS_OF_A / len.max(1)).max(1)).parts() {
             for (first_vector, vectors) in panels.parts() {
