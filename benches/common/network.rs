@@ -5,9 +5,9 @@ use super::{Against, Candidate, Runner, id, isas, repeat, threads, timed};
 use selvedge::data::{Batches, shuffle};
 use selvedge::exec::{Batch, Context, Inputs, Targets, predict, train_step};
 use selvedge::kernels::gather::Scaling;
-use selvedge::kernels::optimizers::{Momentum, MomentumKind, Optimizer};
+use selvedge::kernels::optimizers::{AdamSettings, Momentum, MomentumKind, Optimizer};
 use selvedge::parallel::{Executor, Pool, Serial};
-use selvedge::plan::{Activation, Chain, LayerSpec, Memory, Network, Plan, Region, sequential};
+use selvedge::plan::{Activation, BatchNorm, Chain, LayerSpec, Memory, Network, Plan, Region, sequential};
 use selvedge::simd::Isa;
 use std::hint::black_box;
 
@@ -16,6 +16,13 @@ static CLASSIFIER: Chain<3> = sequential(
     784,
     [LayerSpec::dense(300, Activation::Relu), LayerSpec::dense(100, Activation::Relu), LayerSpec::dense(10, Activation::Softmax)],
 );
+
+/// The same with batch normalization before each ReLU.
+static NORMALIZED: Chain<3> = sequential(784, [normalized(300), normalized(100), LayerSpec::dense(10, Activation::Softmax)]);
+
+const fn normalized(units: usize) -> LayerSpec {
+    LayerSpec::dense(units, Activation::Relu).without_bias().batch_norm(BatchNorm::KERAS)
+}
 
 /// 6-64-8-4: so small that calls and checks could cost more than the arithmetic.
 static TINY: [(&str, Chain<3>); 2] = [("tanh", tiny(Activation::Tanh)), ("relu", tiny(Activation::Relu))];
@@ -27,7 +34,24 @@ const fn tiny(activation: Activation) -> Chain<3> {
 /// Rows of an epoch, as many as Fashion-MNIST has.
 const ROWS: usize = 60_000;
 
-const OPTIMIZER: Optimizer = Optimizer::Momentum(Momentum { learning_rate: 1e-3, momentum: 0.9, kind: MomentumKind::Classic });
+/// What is trained, and by which rule.
+#[derive(Clone, Copy)]
+struct Trained {
+    name: &'static str,
+    chain: &'static Chain<3>,
+    optimizer: Optimizer,
+}
+
+const MOMENTUM: Optimizer = Optimizer::Momentum(Momentum { learning_rate: 1e-3, momentum: 0.9, kind: MomentumKind::Classic });
+
+fn trained() -> [Trained; 3] {
+    let adam = Optimizer::Adam(AdamSettings { learning_rate: 1e-5, ..AdamSettings::default() }.at_step(1000));
+    [
+        Trained { name: "momentum", chain: &CLASSIFIER, optimizer: MOMENTUM },
+        Trained { name: "adam", chain: &CLASSIFIER, optimizer: adam },
+        Trained { name: "momentum_batch_norm", chain: &NORMALIZED, optimizer: MOMENTUM },
+    ]
+}
 
 /// The name of the comparison of two threads with one.
 const ONE_THREAD: &str = "one thread";
@@ -35,18 +59,19 @@ const ONE_THREAD: &str = "one thread";
 pub(super) fn candidates() -> Vec<Candidate> {
     let isas = isas();
     let mut all = Vec::new();
-    for &isa in &isas {
-        for threads in threads() {
-            for batch in [32, 128, 512] {
-                all.push(training("train_step", isa, batch, threads, 1, open_train_step));
+    for trained in trained() {
+        // The best instruction set has to do for all but the first.
+        for &isa in if trained.name == "momentum" { &isas[..] } else { &isas[..1] } {
+            for threads in threads() {
+                for batch in [32, 128, 512] {
+                    all.push(training("train_step", trained, isa, batch, threads, 1, open_train_step));
+                }
             }
         }
-    }
-    // Seconds each, so the best instruction set has to do.
-    for &isa in &isas[..1] {
+        // Seconds each.
         for threads in threads() {
             for batch in [32, 128, 512] {
-                all.push(training("epoch", isa, batch, threads, ROWS.div_ceil(batch), open_epoch));
+                all.push(training("epoch", trained, isas[0], batch, threads, ROWS.div_ceil(batch), open_epoch));
             }
         }
     }
@@ -76,15 +101,23 @@ pub(super) fn candidates() -> Vec<Candidate> {
     all
 }
 
-fn training(group: &str, isa: Isa, batch: usize, threads: usize, steps: usize, open: fn(Isa, usize, usize) -> Runner) -> Candidate {
-    let id = |threads| id(group, "momentum", isa, format_args!("784-300-100-10x{batch}"), threads);
+fn training(
+    group: &str,
+    trained: Trained,
+    isa: Isa,
+    batch: usize,
+    threads: usize,
+    steps: usize,
+    open: fn(Trained, Isa, usize, usize) -> Runner,
+) -> Candidate {
+    let id = |threads| id(group, trained.name, isa, format_args!("784-300-100-10x{batch}"), threads);
     let rows = if steps == 1 { batch } else { ROWS };
-    let operations = rows * Plan::training(CLASSIFIER.network(), batch, threads).operations_per_row();
+    let operations = rows * Plan::training(trained.chain.network(), batch, threads).operations_per_row();
     let mut against = vec![Against::peak(isa, threads, operations)];
     if threads > 1 {
         against.push(Against::other(ONE_THREAD, id(1)));
     }
-    Candidate::new(id(threads), against, move || open(isa, batch, threads))
+    Candidate::new(id(threads), against, move || open(trained, isa, batch, threads))
 }
 
 fn inference(isa: Isa, batch: usize, threads: usize) -> Candidate {
@@ -104,6 +137,7 @@ fn inference(isa: Isa, batch: usize, threads: usize) -> Candidate {
 /// A network in training, and who trains it.
 struct Training {
     isa: Isa,
+    optimizer: Optimizer,
     plan: Plan<'static>,
     parameters: Buffer,
     state: Buffer,
@@ -111,13 +145,14 @@ struct Training {
 }
 
 impl Training {
-    fn new(isa: Isa, batch: usize, threads: usize) -> Self {
-        let plan = Plan::training(CLASSIFIER.network(), batch, threads);
+    fn new(Trained { chain, optimizer, .. }: Trained, isa: Isa, batch: usize, threads: usize) -> Self {
+        let plan = Plan::training(chain.network(), batch, threads);
         Self {
             isa,
+            optimizer,
             plan,
             parameters: parameters(&plan),
-            state: Buffer::zeros(plan.state_len(OPTIMIZER.numbers_per_parameter())),
+            state: Buffer::zeros(plan.state_len(optimizer.numbers_per_parameter())),
             workspace: Buffer::zeros(plan.workspace_len()),
         }
     }
@@ -126,7 +161,7 @@ impl Training {
         let context = Context { isa: self.isa, plan: &self.plan, executor };
         let (parameters, state, workspace) = (self.parameters.get_mut(), self.state.get_mut(), self.workspace.get_mut());
         let mut memory = Memory { parameters, state, gradients: &mut [], workspace };
-        black_box(train_step(&context, &OPTIMIZER.into(), black_box(batch), &mut memory));
+        black_box(train_step(&context, &self.optimizer.into(), black_box(batch), &mut memory));
     }
 }
 
@@ -159,8 +194,8 @@ impl Workers {
 }
 
 /// A step on a minibatch that lies where it is used.
-fn open_train_step(isa: Isa, batch: usize, threads: usize) -> Runner {
-    let mut training = Training::new(isa, batch, threads);
+fn open_train_step(trained: Trained, isa: Isa, batch: usize, threads: usize) -> Runner {
+    let mut training = Training::new(trained, isa, batch, threads);
     let region = Region::new(0, batch, 784);
     let (x, labels, workers) = (Buffer::new(region.len(), 1.0), labels(batch), Workers::new(threads));
     Box::new(move |n| {
@@ -175,8 +210,8 @@ fn open_train_step(isa: Isa, batch: usize, threads: usize) -> Runner {
 }
 
 /// Everything that an epoch does: shuffle, gather and convert the bytes, step.
-fn open_epoch(isa: Isa, batch: usize, threads: usize) -> Runner {
-    let mut training = Training::new(isa, batch, threads);
+fn open_epoch(trained: Trained, isa: Isa, batch: usize, threads: usize) -> Runner {
+    let mut training = Training::new(trained, isa, batch, threads);
     let pixels: Vec<u8> = (0..ROWS * 784).map(byte).collect();
     let (labels, workers) = (labels(ROWS), Workers::new(threads));
     let (mut order, mut epochs, mut batch_labels) = (vec![0; ROWS], 0, Vec::with_capacity(batch));

@@ -18,9 +18,9 @@ use super::norm::{
     BackwardColumns, ForwardColumns, GradientSums, Normalization, Shards, Terms, Totals, add_gradients, check_len, check_shape,
     mean_and_inverse_deviation,
 };
-use super::reduce::{MICRO_SHARD, OnColumns, on_all_columns, store_vectors, vectors};
+use super::reduce::{MICRO_SHARD, OnColumns, on_all_columns, vectors};
 use super::rng::Stream;
-use crate::simd::{Isa, LANES, Simd, SimdOp};
+use crate::simd::{Isa, LANES, Simd, SimdOp, slice};
 use core::ops::Range;
 
 /// ReLU and dropout of up to sixteen columns: what becomes of `x`, and the mask. `keep` has no bits beyond the last column.
@@ -292,7 +292,7 @@ impl OnColumns for Backward<'_> {
             for (j, dz) in dz.iter_mut().enumerate() {
                 *dz = self.masked.gradient(simd, *dz, i * words_per_row + columns.start / LANES + j);
             }
-            store_vectors(simd, of_columns.backward(simd, dz, x), dy);
+            slice::store(simd, of_columns.backward(simd, dz, x), dy);
         }
     }
 }

@@ -29,7 +29,7 @@
 
 use super::gemm::RowBlocks;
 use super::matrix::{MatMut, MatRef};
-use super::reduce::{MICRO_SHARD, OnColumns, Tree, add_vectors, on_all_columns, store_vectors, vectors};
+use super::reduce::{MICRO_SHARD, OnColumns, Tree, add_vectors, on_all_columns, vectors};
 use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice};
 use core::ops::Range;
 
@@ -153,7 +153,7 @@ impl<T: Terms<N>, const N: usize> OnColumns for Totals<'_, T, N> {
         let columns = self.first + range.start..self.first + range.end;
         let totals = total_of::<S, T, N, V>(simd, &self.terms, columns);
         for (output, total) in self.outputs.iter_mut().zip(totals) {
-            store_vectors(simd, total, &mut output[range.clone()]);
+            slice::store(simd, total, &mut output[range.clone()]);
         }
     }
 }
@@ -180,7 +180,7 @@ impl<T: Terms<N>, const N: usize> OnColumns for Shards<'_, T, N> {
         for shard in 0..self.terms.rows().div_ceil(MICRO_SHARD) {
             let sums = shard_of::<S, T, N, V>(simd, &self.terms, shard, columns.clone(), of_columns);
             for (output, sum) in self.outputs.iter_mut().zip(sums) {
-                store_vectors(simd, sum, &mut output.row_mut(shard)[columns.clone()]);
+                slice::store(simd, sum, &mut output.row_mut(shard)[columns.clone()]);
             }
         }
     }
@@ -346,12 +346,12 @@ impl OnColumns for Statistics<'_> {
         for sum in &mut sums {
             *sum = simd.div(*sum, rows);
         }
-        store_vectors(simd, sums, mean);
+        slice::store(simd, sums, mean);
         let [mut squares] = total_of::<S, _, 1, V>(simd, &SquaredDeviations { x: self.x, mean, first }, columns);
         for square in &mut squares {
             *square = simd.div(*square, rows);
         }
-        store_vectors(simd, squares, variance);
+        slice::store(simd, squares, variance);
     }
 }
 
@@ -490,7 +490,7 @@ impl OnColumns for Forward<'_> {
         let of_columns = ForwardColumns::<S, V>::load(simd, &self.normalization, columns.clone());
         for i in 0..self.x.rows() {
             let x = vectors::<S, V>(simd, self.x.row(i), columns.clone());
-            store_vectors(simd, of_columns.forward(simd, x), &mut self.y.row_mut(i)[columns.clone()]);
+            slice::store(simd, of_columns.forward(simd, x), &mut self.y.row_mut(i)[columns.clone()]);
         }
     }
 }
@@ -626,7 +626,7 @@ impl OnColumns for Backward<'_> {
             let x = vectors::<S, V>(simd, self.x.row(i), columns.clone());
             let dy = &mut self.dy.row_mut(i)[columns.clone()];
             let dx = of_columns.backward(simd, vectors(simd, dy, 0..dy.len()), x);
-            store_vectors(simd, dx, dy);
+            slice::store(simd, dx, dy);
         }
     }
 }

@@ -134,24 +134,7 @@ pub(super) fn on_all_columns<S: Simd>(simd: S, columns: usize, op: &mut impl OnC
 /// Some columns of a row, in `V` vectors of which only the last may be partial.
 #[inline(always)]
 pub(super) fn vectors<S: Simd, const V: usize>(simd: S, row: &[f32], columns: Range<usize>) -> [S::F32; V] {
-    let row = &row[columns];
-    let mut vectors = [simd.zero(); V];
-    let (chunks, _) = row[..(V - 1) * LANES].as_chunks::<LANES>();
-    for (vector, chunk) in vectors.iter_mut().zip(chunks) {
-        *vector = simd.load(chunk);
-    }
-    vectors[V - 1] = simd.load_first(&row[(V - 1) * LANES..]);
-    vectors
-}
-
-/// Writes `V` vectors to a slice, of which only the last may be partial.
-#[inline(always)]
-pub(super) fn store_vectors<S: Simd, const V: usize>(simd: S, vectors: [S::F32; V], target: &mut [f32]) {
-    let (whole, last) = target.split_at_mut((V - 1) * LANES);
-    for (vector, chunk) in vectors.into_iter().zip(whole.as_chunks_mut::<LANES>().0) {
-        simd.store(vector, chunk);
-    }
-    simd.store_first(vectors[V - 1], last);
+    slice::load(simd, &row[columns])
 }
 
 /// Partial sums of 1, 2, 4, ... shards, of which those exist whose bit is set in the number of shards. A shard is whatever can be

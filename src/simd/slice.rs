@@ -91,6 +91,34 @@ fn map_range<S: Simd, const IN: usize, const OUT: usize>(
     }
 }
 
+/// All elements of a slice, in `V` vectors of which only the last may be partial.
+///
+/// # Panics
+/// If the slice has not more than `V - 1` and at most `V` vectors.
+#[inline(always)]
+pub fn load<S: Simd, const V: usize>(simd: S, source: &[f32]) -> [S::F32; V] {
+    let (whole, last) = source.split_at((V - 1) * LANES);
+    let mut vectors = [simd.zero(); V];
+    for (vector, chunk) in vectors.iter_mut().zip(whole.as_chunks::<LANES>().0) {
+        *vector = simd.load(chunk);
+    }
+    vectors[V - 1] = simd.load_first(last);
+    vectors
+}
+
+/// The counterpart of [`load`].
+///
+/// # Panics
+/// As [`load`].
+#[inline(always)]
+pub fn store<S: Simd, const V: usize>(simd: S, vectors: [S::F32; V], target: &mut [f32]) {
+    let (whole, last) = target.split_at_mut((V - 1) * LANES);
+    for (vector, chunk) in vectors.into_iter().zip(whole.as_chunks_mut::<LANES>().0) {
+        simd.store(vector, chunk);
+    }
+    simd.store_first(vectors[V - 1], last);
+}
+
 /// The largest element by the rule of [`Simd::max`], negative infinity for an empty slice. NaN is passed over.
 #[inline(always)]
 pub fn max_with<S: Simd>(simd: S, values: &[f32]) -> f32 {

@@ -2,7 +2,7 @@
 
 use crate::kernels::matrix::{MatMut, MatRef};
 use crate::kernels::optimizers::{MAX_PARAMETERS, RowRule};
-use crate::simd::{Isa, LANES, MapOp, Simd};
+use crate::simd::{Isa, LANES, MapOp, Simd, slice};
 
 /// The start and the end of the chains of a product.
 ///
@@ -26,20 +26,10 @@ pub trait Epilogue {
     fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, values: [S::F32; V]);
 }
 
-/// The vectors of a slice of more than `V - 1` and at most `V` vectors.
-#[inline(always)]
-fn load<S: Simd, const V: usize>(simd: S, source: &[f32]) -> [S::F32; V] {
-    let mut vectors = [simd.zero(); V];
-    for (j, vector) in vectors.iter_mut().enumerate() {
-        *vector = simd.load_first(&source[j * LANES..]);
-    }
-    vectors
-}
-
 /// The bias of some columns; zeros if it is empty.
 #[inline(always)]
 pub(in crate::kernels) fn load_bias<S: Simd, const V: usize>(simd: S, bias: &[f32], column: usize, width: usize) -> [S::F32; V] {
-    if bias.is_empty() { [simd.zero(); V] } else { load(simd, &bias[column..column + width]) }
+    if bias.is_empty() { [simd.zero(); V] } else { slice::load(simd, &bias[column..column + width]) }
 }
 
 /// Refuses a bias that is neither empty nor as long as a row of C.
@@ -47,14 +37,6 @@ pub(in crate::kernels) fn load_bias<S: Simd, const V: usize>(simd: S, bias: &[f3
 pub(in crate::kernels) fn check_bias(n: usize, bias: &[f32]) {
     if !bias.is_empty() {
         check_len("bias", n, bias.len());
-    }
-}
-
-/// Writes vectors to a slice of more than `V - 1` and at most `V` vectors.
-#[inline(always)]
-fn store<S: Simd, const V: usize>(simd: S, vectors: [S::F32; V], target: &mut [f32]) {
-    for (j, vector) in vectors.into_iter().enumerate() {
-        simd.store_first(vector, &mut target[j * LANES..]);
     }
 }
 
@@ -89,7 +71,7 @@ impl Epilogue for Stored<'_> {
     }
     #[inline(always)]
     fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, values: [S::F32; V]) {
-        store(simd, values, &mut self.c.row_mut(row)[column..column + width]);
+        slice::store(simd, values, &mut self.c.row_mut(row)[column..column + width]);
     }
 }
 
@@ -110,11 +92,11 @@ impl Epilogue for Accumulated<'_> {
     }
     #[inline(always)]
     fn begin<S: Simd, const V: usize>(&self, simd: S, row: usize, column: usize, width: usize) -> [S::F32; V] {
-        load(simd, &self.c.as_ref().row(row)[column..column + width])
+        slice::load(simd, &self.c.as_ref().row(row)[column..column + width])
     }
     #[inline(always)]
     fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, values: [S::F32; V]) {
-        store(simd, values, &mut self.c.row_mut(row)[column..column + width]);
+        slice::store(simd, values, &mut self.c.row_mut(row)[column..column + width]);
     }
 }
 
@@ -142,7 +124,7 @@ impl Epilogue for Biased<'_> {
     }
     #[inline(always)]
     fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, values: [S::F32; V]) {
-        store(simd, values, &mut self.c.row_mut(row)[column..column + width]);
+        slice::store(simd, values, &mut self.c.row_mut(row)[column..column + width]);
     }
 }
 
@@ -185,7 +167,7 @@ impl Epilogue for BiasedRelu<'_> {
             let exist = simd.mask_to_bits(simd.mask_first(width - j * LANES));
             *word = !simd.mask_to_bits(dropped) & exist;
         }
-        store(simd, values, &mut self.c.row_mut(row)[column..column + width]);
+        slice::store(simd, values, &mut self.c.row_mut(row)[column..column + width]);
         if !self.mask.is_empty() {
             let first = row * self.c.columns().div_ceil(LANES) + column / LANES;
             self.mask[first..first + V].copy_from_slice(&words);
@@ -262,7 +244,7 @@ impl Epilogue for UpdatedByRow<'_> {
     #[inline(always)]
     fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, values: [S::F32; V]) {
         let mut gradient = [0.0; 4 * LANES];
-        store(simd, values, &mut gradient[..width]);
+        slice::store(simd, values, &mut gradient[..width]);
         let start = row * self.leading_dimension + column;
         let parameters = self.parameters.each_mut().map(|slice| match slice.is_empty() {
             true => &mut [],
