@@ -95,6 +95,7 @@ impl Part<'_> {
         let (isa, layer) = (self.isa, &self.plan.layers()[i]);
         let (kernel, bias) = (layer.kernel.of(self.parameters), row(layer.bias, self.parameters));
         let (x, y) = self.value_and_output(layer.spec.input, i, block.inputs, block.outputs);
+        // Most often all: in a small network, two more matrices show.
         let (x, y) = if rows.len() == self.rows { (x, y) } else { (rows_of(x, rows.clone()), rows_of_mut(y, rows.clone())) };
         if self.plan.activation(i) == Activation::Relu && layer.spec.normalization.is_none() {
             let words = layer.mask_words();

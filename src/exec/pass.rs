@@ -34,17 +34,29 @@ impl<'a> Pass<'a> {
 
     /// One run: each part that has rows does a task in its block.
     pub(super) fn run(&mut self, parameters: &[f32], task: impl Fn(&Part<'_>, &mut Block<'_>) + Sync) {
+        self.run_in_blocks(parameters, Some, |_, part, block| task(part, block));
+    }
+
+    /// One run: part `i` does a task on the rows and in the block of part `owner_of(i)`, if that is one and has rows. No two parts may
+    /// have the same.
+    pub(super) fn run_in_blocks(
+        &mut self,
+        parameters: &[f32],
+        owner_of: impl Fn(usize) -> Option<usize> + Sync,
+        task: impl Fn(usize, &Part<'_>, &mut Block<'_>) + Sync,
+    ) {
         let Context { isa, plan, executor } = self.context;
         let (noise, inputs, rows, statistics, has_begun) = (self.noise, self.inputs, self.rows, &*self.statistics, self.has_begun);
         let blocks = Shares::new(self.blocks, plan.block_len());
         executor.run(&|part| {
-            let range = rows_of_part(plan, rows, part);
+            let Some(owner) = owner_of(part) else { return };
+            let range = rows_of_part(plan, rows, owner);
             if range.is_empty() {
                 return;
             }
             let (first_row, rows) = (range.start, range.len());
             let part_of_rows = Part { isa, plan, parameters, statistics, noise, inputs, first_row, rows, has_begun };
-            task(&part_of_rows, &mut Block::carve(plan, blocks.take(part)));
+            task(part, &part_of_rows, &mut Block::carve(plan, blocks.take(owner)));
         });
     }
 

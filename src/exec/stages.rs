@@ -18,10 +18,8 @@
 //! The order of each chain is what it always is, so no bit changes. Each stage is a run, and units that follow each other lie in blocks
 //! of different parts, so a block is used by one part at a time.
 
-use super::part::{Part, rows_of_part};
 use super::pass::Pass;
-use crate::parallel::Shares;
-use crate::plan::{Block, Plan};
+use crate::plan::Plan;
 use crate::simd::Isa;
 use core::ops::Range;
 
@@ -54,31 +52,17 @@ impl Pass<'_> {
             return;
         }
         self.run(parameters, |part, block| part.gather(block));
-        let units_per_part = plan.rows_per_part(self.rows).div_ceil(UNIT);
-        let units = plan.parts() * units_per_part;
-        for stage in 0..units + plan.parts() - 1 {
-            let blocks = Shares::new(self.blocks, plan.block_len());
-            let rows = self.rows;
-            let part_of_rows = |range: Range<usize>| Part {
-                isa: self.context.isa,
-                plan,
-                parameters,
-                statistics: &[],
-                noise: self.noise,
-                inputs: self.inputs,
-                first_row: range.start,
-                rows: range.len(),
-                has_begun: false,
-            };
-            self.context.executor.run(&|part| {
-                let Some(unit) = stage.checked_sub(part).filter(|unit| *unit < units) else { return };
-                let (owner, number) = (unit % plan.parts(), unit / plan.parts());
-                let of_owner = part_of_rows(rows_of_part(plan, rows, owner));
-                let rows = share(number, UNIT, of_owner.rows);
-                let in_dim = plan.layers()[0].in_dim;
-                let depth = share(part, in_dim.div_ceil(plan.parts()), in_dim);
+        let (parts, in_dim) = (plan.parts(), plan.layers()[0].in_dim);
+        let units = parts * plan.rows_per_part(self.rows).div_ceil(UNIT);
+        for stage in 0..units + parts - 1 {
+            let unit_of = |part| stage.checked_sub(part).filter(|unit| *unit < units);
+            let owner_of = |part| unit_of(part).map(|unit| unit % parts);
+            self.run_in_blocks(parameters, owner_of, |part, of_owner, block| {
+                let Some(unit) = unit_of(part) else { return };
+                let rows = share(unit / parts, UNIT, of_owner.rows);
+                let depth = share(part, in_dim.div_ceil(parts), in_dim);
                 if !rows.is_empty() && !depth.is_empty() {
-                    of_owner.product(0, rows, depth, &mut Block::carve(plan, blocks.take(owner)));
+                    of_owner.product(0, rows, depth, block);
                 }
             });
         }

@@ -15,8 +15,8 @@ use super::dropout::{Dropout, check_mask};
 use super::gemm::{Epilogue, check_bias, load_bias};
 use super::matrix::{MatMut, MatRef};
 use super::norm::{
-    BackwardColumns, ForwardColumns, GradientSums, Normalization, Shards, Terms, Totals, add_gradients, check_len, check_shape,
-    mean_and_inverse_deviation,
+    BackwardColumns, ForwardColumns, GradientByOutputs, GradientSums, Gradients, Normalization, Shards, Totals, check_len,
+    check_shape,
 };
 use super::reduce::{MICRO_SHARD, OnColumns, on_all_columns, vectors};
 use super::rng::Stream;
@@ -152,49 +152,36 @@ impl Masked<'_> {
     }
 }
 
-/// `dy x'` and `dy`, behind the mask.
-struct Gradients<'a> {
+/// The gradient by the outputs, behind the mask.
+struct MaskedGradient<'a> {
+    dy: MatRef<'a>,
+    masked: Masked<'a>,
+}
+
+impl GradientByOutputs for MaskedGradient<'_> {
+    #[inline(always)]
+    fn vectors<S: Simd, const V: usize>(&self, simd: S, i: usize, columns: Range<usize>) -> [S::F32; V] {
+        let word = i * self.dy.columns().div_ceil(LANES) + columns.start / LANES;
+        let mut dy = vectors::<S, V>(simd, self.dy.row(i), columns);
+        for (j, dy) in dy.iter_mut().enumerate() {
+            *dy = self.masked.gradient(simd, *dy, word + j);
+        }
+        dy
+    }
+}
+
+/// The checked terms of the gradients by gamma and beta.
+#[track_caller]
+fn gradients<'a>(
     dy: MatRef<'a>,
     x: MatRef<'a>,
     normalization: Normalization<'a>,
     masked: Masked<'a>,
-}
-
-impl<'a> Gradients<'a> {
-    #[track_caller]
-    fn new(dy: MatRef<'a>, x: MatRef<'a>, normalization: Normalization<'a>, masked: Masked<'a>) -> Self {
-        normalization.check(x.columns());
-        check_shape("dy", (x.rows(), x.columns()), (dy.rows(), dy.columns()));
-        check_mask(x.rows(), x.columns(), masked.mask);
-        Self { dy, x, normalization, masked }
-    }
-}
-
-impl Terms<2> for Gradients<'_> {
-    type Columns<S: Simd, const V: usize> = [[S::F32; V]; 2];
-    fn rows(&self) -> usize {
-        self.x.rows()
-    }
-    #[inline(always)]
-    fn columns<S: Simd, const V: usize>(&self, simd: S, columns: Range<usize>) -> [[S::F32; V]; 2] {
-        mean_and_inverse_deviation(simd, &self.normalization, columns)
-    }
-    #[inline(always)]
-    fn add<S: Simd, const V: usize>(
-        &self,
-        simd: S,
-        i: usize,
-        columns: Range<usize>,
-        of_columns: [[S::F32; V]; 2],
-        sums: [[S::F32; V]; 2],
-    ) -> [[S::F32; V]; 2] {
-        let word = i * self.x.columns().div_ceil(LANES) + columns.start / LANES;
-        let mut dy = vectors::<S, V>(simd, self.dy.row(i), columns.clone());
-        for (j, dy) in dy.iter_mut().enumerate() {
-            *dy = self.masked.gradient(simd, *dy, word + j);
-        }
-        add_gradients(simd, (dy, vectors::<S, V>(simd, self.x.row(i), columns)), of_columns, sums)
-    }
+) -> Gradients<'a, MaskedGradient<'a>> {
+    normalization.check(x.columns());
+    check_shape("dy", (x.rows(), x.columns()), (dy.rows(), dy.columns()));
+    check_mask(x.rows(), x.columns(), masked.mask);
+    Gradients { dy: MaskedGradient { dy, masked }, x: x.into(), normalization }
 }
 
 /// The gradients by gamma and beta: `dgamma = sum of dz x'`, `dbeta = sum of dz` with `dz = mask ? factor dy : 0`.
@@ -215,7 +202,7 @@ pub fn batch_norm_relu_dropout_gradient_sums(
 ) {
     check_len("dgamma", x.columns(), dgamma.len());
     check_len("dbeta", x.columns(), dbeta.len());
-    isa.run(Totals { terms: Gradients::new(dy, x, normalization, masked), first: 0, outputs: [dgamma, dbeta] });
+    isa.run(Totals { terms: gradients(dy, x, normalization, masked), first: 0, outputs: [dgamma, dbeta] });
 }
 
 /// The shards of [`batch_norm_relu_dropout_gradient_sums`], for the rows of one thread.
@@ -237,7 +224,7 @@ pub fn batch_norm_relu_dropout_gradient_shards(
     for shards in [&dgamma, &dbeta] {
         check_shape("shards", (x.rows().div_ceil(MICRO_SHARD), x.columns()), (shards.rows(), shards.columns()));
     }
-    isa.run(Shards { terms: Gradients::new(dy, x, normalization, masked), outputs: [dgamma, dbeta] });
+    isa.run(Shards { terms: gradients(dy, x, normalization, masked), outputs: [dgamma, dbeta] });
 }
 
 /// The gradient by the input, in place of that by the output:

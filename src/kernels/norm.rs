@@ -203,12 +203,9 @@ impl Terms<1> for Values<'_> {
         i: usize,
         columns: Range<usize>,
         (): (),
-        [mut sums]: [[S::F32; V]; 1],
+        [sums]: [[S::F32; V]; 1],
     ) -> [[S::F32; V]; 1] {
-        for (sum, x) in sums.iter_mut().zip(vectors::<S, V>(simd, self.0.row(i), columns)) {
-            *sum = simd.add(*sum, x);
-        }
-        [sums]
+        [add_vectors(simd, sums, vectors(simd, self.0.row(i), columns))]
     }
 }
 
@@ -246,17 +243,30 @@ impl Terms<1> for SquaredDeviations<'_> {
     }
 }
 
-/// `dy x'` and `dy`
-struct Gradients<'a> {
-    dy: RowBlocks<'a>,
-    x: RowBlocks<'a>,
-    normalization: Normalization<'a>,
+/// The gradient by the outputs of a normalization, as it is or behind a mask.
+pub(super) trait GradientByOutputs {
+    /// Some columns of row `i`, in `V` vectors of which only the last may be partial.
+    fn vectors<S: Simd, const V: usize>(&self, simd: S, i: usize, columns: Range<usize>) -> [S::F32; V];
 }
 
-impl Terms<2> for Gradients<'_> {
+impl GradientByOutputs for RowBlocks<'_> {
+    #[inline(always)]
+    fn vectors<S: Simd, const V: usize>(&self, simd: S, i: usize, columns: Range<usize>) -> [S::F32; V] {
+        vectors(simd, self.row(i), columns)
+    }
+}
+
+/// `dy x'` and `dy`
+pub(super) struct Gradients<'a, G> {
+    pub(super) dy: G,
+    pub(super) x: RowBlocks<'a>,
+    pub(super) normalization: Normalization<'a>,
+}
+
+impl<G: GradientByOutputs> Terms<2> for Gradients<'_, G> {
     type Columns<S: Simd, const V: usize> = [[S::F32; V]; 2];
     fn rows(&self) -> usize {
-        self.dy.rows()
+        self.x.rows()
     }
     #[inline(always)]
     fn columns<S: Simd, const V: usize>(&self, simd: S, columns: Range<usize>) -> [[S::F32; V]; 2] {
@@ -268,38 +278,28 @@ impl Terms<2> for Gradients<'_> {
         simd: S,
         i: usize,
         columns: Range<usize>,
-        of_columns: [[S::F32; V]; 2],
-        sums: [[S::F32; V]; 2],
+        [mean, inverse_deviation]: [[S::F32; V]; 2],
+        [mut dgamma, mut dbeta]: [[S::F32; V]; 2],
     ) -> [[S::F32; V]; 2] {
-        let dy = vectors::<S, V>(simd, self.dy.row(i), columns.clone());
-        add_gradients(simd, (dy, vectors::<S, V>(simd, self.x.row(i), columns)), of_columns, sums)
+        let dy: [S::F32; V] = self.dy.vectors(simd, i, columns.clone());
+        let x: [S::F32; V] = vectors(simd, self.x.row(i), columns);
+        for j in 0..V {
+            let standardized = standardized(simd, x[j], mean[j], inverse_deviation[j]);
+            dgamma[j] = simd.mul_add(dy[j], standardized, dgamma[j]);
+            dbeta[j] = simd.add(dbeta[j], dy[j]);
+        }
+        [dgamma, dbeta]
     }
 }
 
-/// What [`add_gradients`] needs of some columns.
+/// What standardizes some columns.
 #[inline(always)]
-pub(super) fn mean_and_inverse_deviation<S: Simd, const V: usize>(
+fn mean_and_inverse_deviation<S: Simd, const V: usize>(
     simd: S,
     normalization: &Normalization<'_>,
     columns: Range<usize>,
 ) -> [[S::F32; V]; 2] {
     [vectors(simd, normalization.mean, columns.clone()), vectors(simd, normalization.inverse_deviation, columns)]
-}
-
-/// Adds `dy x'` and `dy`.
-#[inline(always)]
-pub(super) fn add_gradients<S: Simd, const V: usize>(
-    simd: S,
-    (dy, x): ([S::F32; V], [S::F32; V]),
-    [mean, inverse_deviation]: [[S::F32; V]; 2],
-    [mut dgamma, mut dbeta]: [[S::F32; V]; 2],
-) -> [[S::F32; V]; 2] {
-    for j in 0..V {
-        let standardized = standardized(simd, x[j], mean[j], inverse_deviation[j]);
-        dgamma[j] = simd.mul_add(dy[j], standardized, dgamma[j]);
-        dbeta[j] = simd.add(dbeta[j], dy[j]);
-    }
-    [dgamma, dbeta]
 }
 
 /// Mean and variance of the columns `first..first + n` of a minibatch: `mean = (sum of x) / rows`,
@@ -565,7 +565,7 @@ pub fn gradient_shards(
     for shards in [&dgamma, &dbeta] {
         check_shape("shards", (x.rows().div_ceil(MICRO_SHARD), x.columns()), (shards.rows(), shards.columns()));
     }
-    isa.run(Shards { terms: Gradients { dy: dy.into(), x: x.into(), normalization }, outputs: [dgamma, dbeta] });
+    isa.run(Shards { terms: Gradients { dy: RowBlocks::from(dy), x: x.into(), normalization }, outputs: [dgamma, dbeta] });
 }
 
 /// The gradients by gamma and beta of a whole minibatch.

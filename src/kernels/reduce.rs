@@ -95,16 +95,18 @@ impl<O: MapOp<1, N>, const N: usize> OnColumns for ColumnSums<'_, O, N> {
             tree.push(shard, |a, b| add_vectors(simd, a, b));
         }
         let totals = tree.total(|a, b| add_vectors(simd, a, b));
+        let mut outputs = [[simd.zero(); V]; N];
+        for (vectors, output) in outputs.iter_mut().zip(&self.outputs) {
+            *vectors = slice::load(simd, &output[range.clone()]);
+        }
         for (j, total) in totals.into_iter().enumerate() {
-            let range = range.start + j * LANES..range.end.min(range.start + (j + 1) * LANES);
-            let mut outputs = [simd.zero(); N];
-            for (vector, output) in outputs.iter_mut().zip(&self.outputs) {
-                *vector = simd.load_first(&output[range.clone()]);
+            let result = self.op.map(simd, [total], outputs.map(|vectors| vectors[j]));
+            for (vectors, vector) in outputs.iter_mut().zip(result) {
+                vectors[j] = vector;
             }
-            let result = self.op.map(simd, [total], outputs);
-            for (output, vector) in self.outputs.iter_mut().zip(result) {
-                simd.store_first(vector, &mut output[range.clone()]);
-            }
+        }
+        for (output, vectors) in self.outputs.iter_mut().zip(outputs) {
+            slice::store(simd, vectors, &mut output[range.clone()]);
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::RowBlocks;
 use super::epilogue::Epilogue;
 use crate::kernels::matrix::{MatMut, MatRef};
-use crate::simd::{Isa, LANES, Simd, SimdOp};
+use crate::simd::{Isa, LANES, Simd, SimdOp, slice};
 use core::ops::Range;
 
 /// The operands of a product `[m, k] * [k, n]`, checked: [`Product::of_rows`] and [`Product::of_columns`] make sure that every
@@ -220,7 +220,7 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, ROWS, VE
             } else if let Some(c) = self.epilogue.partial_sums() {
                 let mut sums = [[0.0; MAX_WIDTH]; ROWS];
                 take_up(simd, c.as_ref(), row, column..column + width, &mut sums);
-                for_each_row!(ROWS, i => accumulators[i] = vectors(simd, &sums[i]));
+                for_each_row!(ROWS, i => accumulators[i] = slice::load(simd, &sums[i][..VECTORS * LANES]));
             }
             let ahead = match tile {
                 _ if few_rows(ROWS) => ROWS_AHEAD * self.product.b_depth_stride,
@@ -234,7 +234,7 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, ROWS, VE
                 for_each_row!(ROWS, i => self.epilogue.finish(simd, row + i, column, width, accumulators[i]));
             } else if let Some(c) = self.epilogue.partial_sums() {
                 let mut sums = [[0.0; MAX_WIDTH]; ROWS];
-                for_each_row!(ROWS, i => sums[i] = elements(simd, accumulators[i]));
+                for_each_row!(ROWS, i => slice::store(simd, accumulators[i], &mut sums[i][..VECTORS * LANES]));
                 put_down(c, row, column..column + width, &sums);
             }
         }
@@ -262,26 +262,6 @@ fn put_down(mut c: MatMut<'_>, first_row: usize, columns: Range<usize>, sums: &[
     for (i, sums) in sums.iter().enumerate() {
         c.row_mut(first_row + i)[columns.clone()].copy_from_slice(&sums[..columns.len()]);
     }
-}
-
-/// The vectors of a row of a tile.
-#[inline(always)]
-fn vectors<S: Simd, const VECTORS: usize>(simd: S, row: &[f32; MAX_WIDTH]) -> [S::F32; VECTORS] {
-    let mut vectors = [simd.zero(); VECTORS];
-    for (vector, source) in vectors.iter_mut().zip(row.as_chunks::<LANES>().0) {
-        *vector = simd.load(source);
-    }
-    vectors
-}
-
-/// The elements of a row of a tile, and zeros.
-#[inline(always)]
-fn elements<S: Simd, const VECTORS: usize>(simd: S, vectors: [S::F32; VECTORS]) -> [f32; MAX_WIDTH] {
-    let mut row = [0.0; MAX_WIDTH];
-    for (target, vector) in row.as_chunks_mut::<LANES>().0.iter_mut().zip(vectors) {
-        simd.store(vector, target);
-    }
-    row
 }
 
 /// Continues the chains of one tile over the depth of a product, and fetches what lies `ahead` elements behind each row of B that it
