@@ -232,10 +232,10 @@ static KERNELS: [Kernel; 20] = [
         name: "gather",
         shapes: &[(32, 784), (512, 784)],
         against: |_, m, n| Against::copy(F32_ROWS * n * F32, 2 * m * n * F32),
-        open: |_, m, n| {
+        open: |isa, m, n| {
             let ((from, x), (to, mut y)) = (matrix(F32_ROWS, n), matrix(m, n));
             let mut orders = orders(F32_ROWS, m);
-            repeat(move || gather(from.of(black_box(x.get())), &orders(), to.of_mut(y.get_mut())))
+            repeat(move || gather(isa, from.of(black_box(x.get())), &orders(), to.of_mut(y.get_mut())))
         },
     },
     Kernel {

@@ -32,11 +32,11 @@ fn gathered(operands: &mut Operands<'_>) -> Result<()> {
         gather_bytes(isa, &bytes, &order, scaling, found.as_mut());
         reference::gather::gather_bytes(isa, &bytes, &order, scaling, expected.as_mut());
         found.assert_same(&expected, &format_args!("{isa}, {m} x {n} of {rows}, {scaling:?}"));
+        let (x, mut found, mut expected) = (operands.make(&x), operands.make(&y), y.twin());
+        gather(isa, x.as_ref(), &order, found.as_mut());
+        reference::gather::gather(x.as_ref(), &order, expected.as_mut());
+        found.assert_moved(&expected, &format_args!("{isa}, {m} x {n} of {rows}"));
     }
-    let (x, mut found, mut expected) = (operands.make(&x), operands.make(&y), y.twin());
-    gather(x.as_ref(), &order, found.as_mut());
-    reference::gather::gather(x.as_ref(), &order, expected.as_mut());
-    found.assert_moved(&expected, &format_args!("{m} x {n} of {rows}"));
     Ok(())
 }
 

@@ -50,7 +50,7 @@ impl Part<'_> {
                 Targets::Rows(rows) => rows_of(rows, self.range()),
                 Targets::Gathered { rows, order } => {
                     let region = self.plan.target(o, self.rows);
-                    gather(rows, &order[self.range()], region.of_mut(block.targets));
+                    gather(self.isa, rows, &order[self.range()], region.of_mut(block.targets));
                     region.of(block.targets)
                 }
             };

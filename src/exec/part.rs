@@ -70,7 +70,7 @@ impl Part<'_> {
             match *inputs {
                 Inputs::Rows(_) if placed.is_none() => {}
                 Inputs::Rows(x) => merge::copy(rows_of(x, rows.clone()), target),
-                Inputs::Gathered { rows: x, order } => gather(x, &order[rows.clone()], target),
+                Inputs::Gathered { rows: x, order } => gather(self.isa, x, &order[rows.clone()], target),
                 Inputs::Bytes { rows: x, order, scaling } => gather_bytes(self.isa, x, &order[rows.clone()], scaling, target),
             }
         }

@@ -8,6 +8,12 @@
 use super::matrix::{MatMut, MatRef};
 use crate::simd::{Isa, LANES, Simd, SimdOp};
 
+/// How many rows before its use a row is asked for. Rows in random order come from main memory, and there one that is waited for takes
+/// longer than all arithmetic on it in the gather.
+const ROWS_AHEAD: usize = 4;
+
+const CACHE_LINE: usize = 64;
+
 /// How bytes become numbers: `scale * byte + shift`, one fused multiply-add.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scaling {
@@ -38,7 +44,7 @@ impl Scaling {
 #[track_caller]
 pub fn gather_bytes(isa: Isa, x: &[u8], order: &[u32], scaling: Scaling, y: MatMut<'_>) {
     check(order, &y);
-    isa.run(GatherBytes { x, order, scaling, y });
+    isa.run(Gather { rows: Bytes { x, columns: y.columns(), scaling }, order, y });
 }
 
 /// `y[i][j] = x[order[i]][j]`
@@ -49,12 +55,10 @@ pub fn gather_bytes(isa: Isa, x: &[u8], order: &[u32], scaling: Scaling, y: MatM
 /// # Panics
 /// If the shapes do not fit each other or `order` names a row that is not there.
 #[track_caller]
-pub fn gather(x: MatRef<'_>, order: &[u32], mut y: MatMut<'_>) {
+pub fn gather(isa: Isa, x: MatRef<'_>, order: &[u32], y: MatMut<'_>) {
     check(order, &y);
     assert!(x.columns() == y.columns(), "rows of {} columns expected, found {}", x.columns(), y.columns());
-    for (i, &row) in order.iter().enumerate() {
-        y.row_mut(i).copy_from_slice(x.row(row as usize));
-    }
+    isa.run(Gather { rows: x, order, y });
 }
 
 #[track_caller]
@@ -62,31 +66,73 @@ fn check(order: &[u32], y: &MatMut<'_>) {
     assert!(order.len() == y.rows(), "an order of {} rows expected, found {}", y.rows(), order.len());
 }
 
-struct GatherBytes<'a> {
+/// What rows are gathered from.
+trait Rows {
+    type Element;
+    fn row(&self, i: usize) -> &[Self::Element];
+    /// `y = x`, or what is made of it.
+    fn take<S: Simd>(&self, simd: S, x: &[Self::Element], y: &mut [f32]);
+}
+
+impl Rows for MatRef<'_> {
+    type Element = f32;
+    #[inline(always)]
+    fn row(&self, i: usize) -> &[f32] {
+        MatRef::row(self, i)
+    }
+    #[inline(always)]
+    fn take<S: Simd>(&self, _: S, x: &[f32], y: &mut [f32]) {
+        y.copy_from_slice(x);
+    }
+}
+
+struct Bytes<'a> {
     x: &'a [u8],
-    order: &'a [u32],
+    columns: usize,
     scaling: Scaling,
+}
+
+impl Rows for Bytes<'_> {
+    type Element = u8;
+    #[inline(always)]
+    fn row(&self, i: usize) -> &[u8] {
+        &self.x[i * self.columns..][..self.columns]
+    }
+    #[inline(always)]
+    fn take<S: Simd>(&self, simd: S, x: &[u8], y: &mut [f32]) {
+        let (scale, shift) = (simd.splat(self.scaling.scale), simd.splat(self.scaling.shift));
+        let (whole, tail) = x.as_chunks::<LANES>();
+        let (targets, target_tail) = y.as_chunks_mut::<LANES>();
+        for (bytes, target) in whole.iter().zip(targets) {
+            simd.store(simd.mul_add(simd.load_u8(bytes), scale, shift), target);
+        }
+        if !tail.is_empty() {
+            let mut bytes = [0; LANES];
+            bytes[..tail.len()].copy_from_slice(tail);
+            simd.store_first(simd.mul_add(simd.load_u8(&bytes), scale, shift), target_tail);
+        }
+    }
+}
+
+struct Gather<'a, R> {
+    rows: R,
+    order: &'a [u32],
     y: MatMut<'a>,
 }
 
-impl SimdOp for GatherBytes<'_> {
+impl<R: Rows> SimdOp for Gather<'_, R> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let columns = self.y.columns();
-        let (scale, shift) = (simd.splat(self.scaling.scale), simd.splat(self.scaling.shift));
+        let fetch = |&row: &u32| {
+            for line in self.rows.row(row as usize).chunks(CACHE_LINE / size_of::<R::Element>()) {
+                simd.prefetch::<2>(line.as_ptr().cast());
+            }
+        };
+        self.order.iter().take(ROWS_AHEAD).for_each(fetch);
         for (i, &row) in self.order.iter().enumerate() {
-            let row = row as usize;
-            let (whole, tail) = self.x[row * columns..][..columns].as_chunks::<LANES>();
-            let (targets, target_tail) = self.y.row_mut(i).as_chunks_mut::<LANES>();
-            for (bytes, target) in whole.iter().zip(targets) {
-                simd.store(simd.mul_add(simd.load_u8(bytes), scale, shift), target);
-            }
-            if !tail.is_empty() {
-                let mut bytes = [0; LANES];
-                bytes[..tail.len()].copy_from_slice(tail);
-                simd.store_first(simd.mul_add(simd.load_u8(&bytes), scale, shift), target_tail);
-            }
+            self.order.get(i + ROWS_AHEAD).into_iter().for_each(fetch);
+            self.rows.take(simd, self.rows.row(row as usize), self.y.row_mut(i));
         }
     }
 }

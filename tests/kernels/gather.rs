@@ -26,11 +26,11 @@ pub(super) fn case(place: Place, (m, n): (usize, usize)) {
             reference::gather::gather_bytes(isa, &bytes, &order, scaling, expected.as_mut());
             found.assert_same(&expected, &format_args!("{isa}, {m} x {n}, {scaling:?}, {place:?}"));
         }
+        let (mut found, mut expected) = (y(place), y(Place::Heap));
+        gather(isa, x.as_ref(), &order, found.as_mut());
+        reference::gather::gather(x.as_ref(), &order, expected.as_mut());
+        found.assert_moved(&expected, &format_args!("{isa}, {m} x {n}, {place:?}"));
     }
-    let (mut found, mut expected) = (y(place), y(Place::Heap));
-    gather(x.as_ref(), &order, found.as_mut());
-    reference::gather::gather(x.as_ref(), &order, expected.as_mut());
-    found.assert_moved(&expected, &format_args!("{m} x {n}, {place:?}"));
 }
 
 #[test]

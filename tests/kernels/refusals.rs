@@ -136,11 +136,11 @@ refusals! { isa, c:
     "at least 1 column expected, found 0" => squared_error(isa, MatMut::new(c, 2, 0, 4), matrix(2, 0), EQUAL, &mut [0.0; 2]);
 
     an_order_of_another_length,
-    "an order of 2 rows expected, found 3" => gather(matrix(3, 4), &[0; 3], MatMut::new(c, 2, 4, 4));
+    "an order of 2 rows expected, found 3" => gather(isa, matrix(3, 4), &[0; 3], MatMut::new(c, 2, 4, 4));
     an_order_of_rows_of_another_length,
-    "rows of 5 columns expected, found 4" => gather(matrix(3, 5), &[0; 2], MatMut::new(c, 2, 4, 4));
+    "rows of 5 columns expected, found 4" => gather(isa, matrix(3, 5), &[0; 2], MatMut::new(c, 2, 4, 4));
     an_order_of_a_row_that_is_not_there,
-    "row 3 of a matrix of 3 rows" => gather(matrix(3, 4), &[0, 3], MatMut::new(c, 2, 4, 4));
+    "row 3 of a matrix of 3 rows" => gather(isa, matrix(3, 4), &[0, 3], MatMut::new(c, 2, 4, 4));
     an_order_for_bytes_of_another_length,
     "an order of 2 rows expected, found 3" => gather_bytes(isa, &[0; 12], &[0; 3], Scaling::UNIT, MatMut::new(c, 2, 4, 4));
     an_order_of_bytes_that_are_not_there,

@@ -115,10 +115,10 @@ fn moves() -> Vec<Op> {
             reference::merge::add(MatRef::new(&x, 1, WIDTH, WIDTH), MatMut::new(&mut expected, 1, WIDTH, WIDTH));
             Seen { found, expected, reached: vec![place] }
         }),
-        Op::new("gather", &[SAME], |_, x, place| {
+        Op::new("gather", &[SAME], |isa, x, place| {
             let x = with(x, WIDTH + place, usual(1, 3 * WIDTH));
             let mut found = vec![-77.0; WIDTH];
-            gather(MatRef::new(&x, 3, WIDTH, WIDTH), &[1], MatMut::new(&mut found, 1, WIDTH, WIDTH));
+            gather(isa, MatRef::new(&x, 3, WIDTH, WIDTH), &[1], MatMut::new(&mut found, 1, WIDTH, WIDTH));
             Seen { found, expected: x[WIDTH..2 * WIDTH].to_vec(), reached: vec![place] }
         }),
     ]
