@@ -9,6 +9,9 @@ use crate::simd::{Isa, LANES, MapOp, Simd, slice};
 /// Both methods are about a part of row `row` of C: `width` columns from `column` on, in `V` vectors of which only the last may be
 /// partial.
 pub trait Epilogue {
+    /// Whether [`Epilogue::fetch`] does anything.
+    const FETCHES: bool = false;
+
     /// Refuses a product of another shape.
     ///
     /// # Panics
@@ -19,6 +22,11 @@ pub trait Epilogue {
     #[inline(always)]
     fn partial_sums(&mut self) -> Option<MatMut<'_>> {
         None
+    }
+    /// Asks for what [`Epilogue::finish`] will read of `V` vectors of row `row` from `column` on, while there is time.
+    #[inline(always)]
+    fn fetch<S: Simd, const V: usize>(&self, simd: S, row: usize, column: usize) {
+        let _ = (simd, row, column);
     }
     /// What the chains start from.
     fn begin<S: Simd, const V: usize>(&self, simd: S, row: usize, column: usize, width: usize) -> [S::F32; V];
@@ -175,6 +183,16 @@ impl Epilogue for BiasedRelu<'_> {
     }
 }
 
+/// Asks for `V` vectors from `start` on.
+///
+/// Weights and state of a layer are more than a cache of level 2 holds, and a product of few rows leaves little time to wait for them.
+#[inline(always)]
+fn fetch_vectors<S: Simd, const V: usize>(simd: S, slice: &[f32], start: usize) {
+    for j in 0..V {
+        simd.prefetch::<2>(slice.as_ptr().wrapping_add(start + j * LANES));
+    }
+}
+
 /// One step of an optimizer, with the product as the gradient: `w = rule(w, A B)`.
 pub struct Updated<'a, R, const N: usize> {
     /// The optimizer.
@@ -186,10 +204,17 @@ pub struct Updated<'a, R, const N: usize> {
 }
 
 impl<R: MapOp<1, N> + Copy, const N: usize> Epilogue for Updated<'_, R, N> {
+    const FETCHES: bool = true;
     #[track_caller]
     fn check(&self, m: usize, n: usize) {
         for slice in &self.parameters {
             MatRef::new(slice, m, n, self.leading_dimension);
+        }
+    }
+    #[inline(always)]
+    fn fetch<S: Simd, const V: usize>(&self, simd: S, row: usize, column: usize) {
+        for slice in &self.parameters {
+            fetch_vectors::<S, V>(simd, slice, row * self.leading_dimension + column);
         }
     }
     #[inline(always)]
@@ -231,10 +256,17 @@ pub struct UpdatedByRow<'a> {
 }
 
 impl Epilogue for UpdatedByRow<'_> {
+    const FETCHES: bool = true;
     #[track_caller]
     fn check(&self, m: usize, n: usize) {
         for slice in self.parameters.iter().filter(|slice| !slice.is_empty()) {
             MatRef::new(slice, m, n, self.leading_dimension);
+        }
+    }
+    #[inline(always)]
+    fn fetch<S: Simd, const V: usize>(&self, simd: S, row: usize, column: usize) {
+        for slice in self.parameters.iter().filter(|slice| !slice.is_empty()) {
+            fetch_vectors::<S, V>(simd, slice, row * self.leading_dimension + column);
         }
     }
     #[inline(always)]

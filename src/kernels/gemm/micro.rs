@@ -211,7 +211,8 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, ROWS, VE
     #[inline(always)]
     fn run_tiles<S: Simd, const WHOLE: bool>(self, simd: S) {
         let Panel { row, tiles, column, next_column, starts, ends } = *self.panel;
-        let width = if WHOLE { VECTORS * LANES } else { (self.product.n - column).min(VECTORS * LANES) };
+        let product = self.product;
+        let width = if WHOLE { VECTORS * LANES } else { (product.n - column).min(VECTORS * LANES) };
         for tile in 0..tiles {
             let row = row + tile * ROWS;
             let mut accumulators = [[simd.zero(); VECTORS]; ROWS];
@@ -223,13 +224,29 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, ROWS, VE
                 for_each_row!(ROWS, i => accumulators[i] = slice::load(simd, &sums[i][..VECTORS * LANES]));
             }
             let ahead = match tile {
-                _ if few_rows(ROWS) => ROWS_AHEAD * self.product.b_depth_stride,
+                _ if few_rows(ROWS) => ROWS_AHEAD * product.b_depth_stride,
                 // Each of the first two tiles fetches a half of the panel.
                 0 | 1 => next_column.wrapping_sub(column).wrapping_add(tile * VECTORS.div_ceil(2) * LANES),
                 _ => 0,
             };
+            let mut next = row;
+            let fetch = || {
+                self.epilogue.fetch::<S, VECTORS>(simd, next, column);
+                next += 1;
+            };
+            // A row at a time: many requests at once would wait for each other.
+            let steps_per_fetch = if E::FETCHES { product.depth.len.div_ceil(ROWS) } else { usize::MAX };
             // SAFETY: `run` has checked that all rows and columns of the panel exist.
-            unsafe { multiply::<S, ROWS, VECTORS, WHOLE>(simd, self.product, row, column, ahead, &mut accumulators) };
+            unsafe {
+                multiply::<S, ROWS, VECTORS, WHOLE>(
+                    simd,
+                    product,
+                    (row, column),
+                    ahead,
+                    (steps_per_fetch, fetch),
+                    &mut accumulators,
+                )
+            };
             if ends {
                 for_each_row!(ROWS, i => self.epilogue.finish(simd, row + i, column, width, accumulators[i]));
             } else if let Some(c) = self.epilogue.partial_sums() {
@@ -264,8 +281,8 @@ fn put_down(mut c: MatMut<'_>, first_row: usize, columns: Range<usize>, sums: &[
     }
 }
 
-/// Continues the chains of one tile over the depth of a product, and fetches what lies `ahead` elements behind each row of B that it
-/// reads into a cache.
+/// Continues the chains of one tile over the depth of a product. Fetches what lies `ahead` elements behind each row of B that it reads
+/// into a cache, and calls `fetch` before the first and then after every `steps_per_fetch` steps.
 ///
 /// # Safety
 /// Rows `row..row + ROWS` of A must exist, and of B all columns of the vectors from `column` on, but those of the last vector that
@@ -274,9 +291,9 @@ fn put_down(mut c: MatMut<'_>, first_row: usize, columns: Range<usize>, sums: &[
 unsafe fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize, const WHOLE: bool>(
     simd: S,
     product: &Product<'_>,
-    row: usize,
-    column: usize,
+    (row, column): (usize, usize),
     ahead: usize,
+    (steps_per_fetch, mut fetch): (usize, impl FnMut()),
     accumulators: &mut [[S::F32; VECTORS]; ROWS],
 ) {
     let Product { a_row_stride, a_depth_stride, b_depth_stride, depth, .. } = *product;
@@ -294,6 +311,8 @@ unsafe fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize, const WHOLE
             b: product.b.as_ptr().wrapping_add(b),
             b_depth_stride,
             ahead,
+            steps_per_fetch,
+            fetch: &mut fetch,
         };
         // The last vector of a row may be read whole as long as it ends before the slice does: what it holds beyond column `n` goes
         // into lanes that are never stored. Only the last rows, mostly one, need a mask.
@@ -322,17 +341,19 @@ unsafe fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize, const WHOLE
     *accumulators = tile;
 }
 
-/// Where the next step of a tile's chains reads.
-struct Steps {
+/// Where the next step of a tile's chains reads, and what is fetched meanwhile.
+struct Steps<'a, F> {
     a: *const f32,
     a_row_stride: usize,
     a_depth_stride: usize,
     b: *const f32,
     b_depth_stride: usize,
     ahead: usize,
+    steps_per_fetch: usize,
+    fetch: &'a mut F,
 }
 
-impl Steps {
+impl<F: FnMut()> Steps<'_, F> {
     /// Continues the chains by `len` steps.
     ///
     /// # Safety
@@ -345,36 +366,42 @@ impl Steps {
         last_mask: Option<S::Mask>,
         tile: &mut [[S::F32; VECTORS]; ROWS],
     ) {
-        for _ in 0..len {
-            let mut b_row = [simd.zero(); VECTORS];
-            for (j, vector) in b_row.iter_mut().enumerate() {
-                let source = self.b.wrapping_add(j * LANES);
-                // SAFETY: the caller promises that these elements of B are readable.
-                *vector = unsafe {
-                    match last_mask {
-                        Some(mask) if j + 1 == VECTORS => simd.load_pointer_masked(source, mask),
-                        _ => simd.load_pointer(source),
+        let mut rest = len;
+        while rest > 0 {
+            let now = rest.min(self.steps_per_fetch);
+            (self.fetch)();
+            for _ in 0..now {
+                let mut b_row = [simd.zero(); VECTORS];
+                for (j, vector) in b_row.iter_mut().enumerate() {
+                    let source = self.b.wrapping_add(j * LANES);
+                    // SAFETY: the caller promises that these elements of B are readable.
+                    *vector = unsafe {
+                        match last_mask {
+                            Some(mask) if j + 1 == VECTORS => simd.load_pointer_masked(source, mask),
+                            _ => simd.load_pointer(source),
+                        }
+                    };
+                }
+                for (i, line) in tile.iter_mut().enumerate() {
+                    // SAFETY: the caller promises that these elements of A are readable.
+                    let element = simd.splat(unsafe { *self.a.wrapping_add(i * self.a_row_stride) });
+                    for (accumulator, vector) in line.iter_mut().zip(b_row) {
+                        *accumulator = simd.mul_add(element, vector, *accumulator);
                     }
-                };
-            }
-            for (i, line) in tile.iter_mut().enumerate() {
-                // SAFETY: the caller promises that these elements of A are readable.
-                let element = simd.splat(unsafe { *self.a.wrapping_add(i * self.a_row_stride) });
-                for (accumulator, vector) in line.iter_mut().zip(b_row) {
-                    *accumulator = simd.mul_add(element, vector, *accumulator);
                 }
-            }
-            let fetched = self.b.wrapping_add(self.ahead);
-            for j in 0..if few_rows(ROWS) { VECTORS } else { VECTORS.div_ceil(2) } {
-                let line = fetched.wrapping_add(j * LANES);
-                if few_rows(ROWS) {
-                    simd.prefetch::<1>(line);
-                } else {
-                    simd.prefetch::<2>(line);
+                let fetched = self.b.wrapping_add(self.ahead);
+                for j in 0..if few_rows(ROWS) { VECTORS } else { VECTORS.div_ceil(2) } {
+                    let line = fetched.wrapping_add(j * LANES);
+                    if few_rows(ROWS) {
+                        simd.prefetch::<1>(line);
+                    } else {
+                        simd.prefetch::<2>(line);
+                    }
                 }
+                self.a = self.a.wrapping_add(self.a_depth_stride);
+                self.b = self.b.wrapping_add(self.b_depth_stride);
             }
-            self.a = self.a.wrapping_add(self.a_depth_stride);
-            self.b = self.b.wrapping_add(self.b_depth_stride);
+            rest -= now;
         }
     }
 }
