@@ -27,7 +27,7 @@ enum Operation {
 use Operation::{Forward, ForwardRelu, GradientMomentum, Product};
 
 /// What is measured, as (operation, m, n, k), and why.
-const TABLE: [(Operation, usize, usize, usize); 32] = [
+const TABLE: [(Operation, usize, usize, usize); 36] = [
     // The layers of 784-300-100-10 forward: batch 128, the half of it that each of two threads takes, 32, and its half.
     (ForwardRelu, 128, 300, 784),
     (ForwardRelu, 64, 300, 784),
@@ -58,7 +58,11 @@ const TABLE: [(Operation, usize, usize, usize); 32] = [
     (Product, 1024, 1024, 1024),
     (Product, 2048, 2048, 2048),
     // Minibatches through layers larger than a cache.
+    (Forward, 1, 512, 512),
+    (Forward, 1, 1024, 1024),
     (Forward, 1, 2048, 2048),
+    (Forward, 4, 2048, 2048),
+    (Forward, 8, 2048, 2048),
     (Forward, 32, 2048, 2048),
     (Forward, 128, 2048, 2048),
     (Forward, 64, 4096, 4096),

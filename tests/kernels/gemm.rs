@@ -200,7 +200,8 @@ fn products_of_columns_equal_their_twins() {
     }
 }
 
-/// Large, and then deep enough for the chains to be interrupted once and twice, with enough rows to be cut, too.
+/// Large, then deep enough for the chains to be interrupted once and twice, with enough rows to be cut, too, and then with a B that no
+/// cache keeps.
 #[test]
 fn larger_products_equal_their_twins() {
     let large = [(128, 100, 784), (100, 300, 128), (300, 10, 100), (1, 300, 784), (784, 17, 5), (37, 500, 3)];
@@ -208,6 +209,9 @@ fn larger_products_equal_their_twins() {
     for shape in large.into_iter().chain(deep) {
         rows_case(Place::Heap, shape);
         columns_case(Place::Heap, shape);
+    }
+    for shape in [(1, 2055, 1030), (2, 1030, 2050), (5, 2050, 1030)] {
+        rows_case(Place::Heap, shape);
     }
 }
 

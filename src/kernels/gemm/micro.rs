@@ -3,9 +3,8 @@
 
 use super::RowBlocks;
 use super::epilogue::Epilogue;
-use crate::kernels::matrix::{MatMut, MatRef};
+use crate::kernels::matrix::MatRef;
 use crate::simd::{Isa, LANES, Simd, SimdOp, slice};
-use core::ops::Range;
 
 /// The operands of a product `[m, k] * [k, n]`, checked: [`Product::of_rows`] and [`Product::of_columns`] make sure that every
 /// element that a tile reads lies inside its slice.
@@ -120,20 +119,26 @@ const fn few_rows(rows: usize) -> bool {
     rows <= 2
 }
 
-/// How many rows ahead B is fetched for few rows: from 8 to 32 a product of one row runs as fast as its B can be read at all.
-const ROWS_AHEAD: usize = 16;
+/// How many rows ahead B is fetched for few rows.
+///
+/// Rows that are a multiple of 4 KiB apart lie in the same places of a cache of level 1, which keeps eight lines for each place: too many
+/// of them drive each other out before they are used. Where that is no danger, from 8 to 32 rows ahead are equally fast.
+fn rows_ahead(b_depth_stride: usize) -> usize {
+    let places = 1024 >> b_depth_stride.trailing_zeros().min(10);
+    (2 * places).min(12)
+}
 
-/// The number of columns of the widest tile.
-const MAX_WIDTH: usize = 4 * LANES;
+/// In a product of few rows that is no deeper, B is fetched along its rows instead.
+pub(super) const SHALLOW: usize = 16;
 
-/// A run of equal tiles below each other: `tiles` tiles of some rows from `row` on, at the columns from `column` on.
+/// A run of equal tiles below each other: `tiles` tiles of some rows from `row` on, at the columns from `column` on. And as many more
+/// such runs, beside each other, as make it `panels`.
 #[derive(Clone, Copy)]
 pub(super) struct Panel {
     pub(super) row: usize,
     pub(super) tiles: usize,
     pub(super) column: usize,
-    /// The first column of the panel that is computed next, from the same rows of B.
-    pub(super) next_column: usize,
+    pub(super) panels: usize,
     /// Whether the chains start here, or continue from the sums of the depth before.
     pub(super) starts: bool,
     /// Whether the chains end here, or leave their sums for the depth behind.
@@ -193,12 +198,13 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> SimdOp for Tiles<'_, 
         if ROWS > S::TILE_ROWS[VECTORS - 1] {
             unreachable!("no tile of {ROWS} rows and {VECTORS} vectors");
         }
-        let Panel { row, tiles, column, .. } = *self.panel;
+        let Panel { row, tiles, column, panels, .. } = *self.panel;
         let product = self.product;
-        assert!(tiles * ROWS <= product.m - row && column + (VECTORS - 1) * LANES < product.n);
+        let width = panels * VECTORS * LANES;
+        assert!(panels > 0 && tiles * ROWS <= product.m - row && column + width - LANES < product.n);
         // Wide tiles do most of the work, so what little a mask costs there is worth a version without.
         let unmasked = VECTORS > 2 || !S::MASKED_LOADS_ARE_FREE;
-        if unmasked && product.n - column >= VECTORS * LANES {
+        if unmasked && product.n - column >= width {
             self.run_tiles::<S, true>(simd);
         } else {
             self.run_tiles::<S, false>(simd);
@@ -207,27 +213,34 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> SimdOp for Tiles<'_, 
 }
 
 impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, ROWS, VECTORS> {
-    /// All tiles of the panel, whose last vector is `WHOLE` or masked.
+    /// All tiles of the panels, the last vector of the last of which is `WHOLE` or masked.
     #[inline(always)]
     fn run_tiles<S: Simd, const WHOLE: bool>(self, simd: S) {
-        let Panel { row, tiles, column, next_column, starts, ends } = *self.panel;
+        let Panel { row, tiles, column, panels, starts, ends } = *self.panel;
         let product = self.product;
-        let width = if WHOLE { VECTORS * LANES } else { (product.n - column).min(VECTORS * LANES) };
-        for tile in 0..tiles {
-            let row = row + tile * ROWS;
+        for (panel, tile) in (0..panels).flat_map(|panel| (0..tiles).map(move |tile| (panel, tile))) {
+            let (row, column) = (row + tile * ROWS, column + panel * VECTORS * LANES);
+            let width = if WHOLE { VECTORS * LANES } else { (product.n - column).min(VECTORS * LANES) };
             let mut accumulators = [[simd.zero(); VECTORS]; ROWS];
             if starts {
                 for_each_row!(ROWS, i => accumulators[i] = self.epilogue.begin(simd, row + i, column, width));
             } else if let Some(c) = self.epilogue.partial_sums() {
-                let mut sums = [[0.0; MAX_WIDTH]; ROWS];
-                take_up(simd, c.as_ref(), row, column..column + width, &mut sums);
-                for_each_row!(ROWS, i => accumulators[i] = slice::load(simd, &sums[i][..VECTORS * LANES]));
+                for_each_row!(ROWS, i => accumulators[i] = slice::load(simd, &c.as_ref().row(row + i)[column..column + width]));
             }
-            let ahead = match tile {
-                _ if few_rows(ROWS) => ROWS_AHEAD * product.b_depth_stride,
+            let next_panel = match column + width {
+                end if end < product.n => width,
+                // The first panel is the next again, for the rows below.
+                _ => column.wrapping_neg(),
+            };
+            let ahead = match (tile, tiles) {
+                _ if few_rows(ROWS) && product.depth.len > SHALLOW => {
+                    [rows_ahead(product.b_depth_stride) * product.b_depth_stride; 2]
+                }
+                (0, 1) => [next_panel; 2],
                 // Each of the first two tiles fetches a half of the panel.
-                0 | 1 => next_column.wrapping_sub(column).wrapping_add(tile * VECTORS.div_ceil(2) * LANES),
-                _ => 0,
+                (0, _) => [next_panel, 0],
+                (1, _) => [0, next_panel],
+                _ => [0; 2],
             };
             let mut next = row;
             let fetch = || {
@@ -249,40 +262,15 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, ROWS, VE
             };
             if ends {
                 for_each_row!(ROWS, i => self.epilogue.finish(simd, row + i, column, width, accumulators[i]));
-            } else if let Some(c) = self.epilogue.partial_sums() {
-                let mut sums = [[0.0; MAX_WIDTH]; ROWS];
-                for_each_row!(ROWS, i => slice::store(simd, accumulators[i], &mut sums[i][..VECTORS * LANES]));
-                put_down(c, row, column..column + width, &sums);
+            } else if let Some(mut c) = self.epilogue.partial_sums() {
+                for_each_row!(ROWS, i => slice::store(simd, accumulators[i], &mut c.row_mut(row + i)[column..column + width]));
             }
         }
     }
 }
 
-/// Reads unfinished chains from C, and asks for those of the tile below. So seldom, by way of memory: each tile then needs no code for
-/// that of its own.
-#[inline(never)]
-fn take_up<S: Simd>(simd: S, c: MatRef<'_>, first_row: usize, columns: Range<usize>, sums: &mut [[f32; MAX_WIDTH]]) {
-    let rows = sums.len();
-    for (i, sums) in sums.iter_mut().enumerate() {
-        sums[..columns.len()].copy_from_slice(&c.row(first_row + i)[columns.clone()]);
-        if first_row + i + rows < c.rows() {
-            for vector in c.row(first_row + i + rows)[columns.clone()].chunks(LANES) {
-                simd.prefetch::<2>(vector.as_ptr());
-            }
-        }
-    }
-}
-
-/// Writes unfinished chains to C.
-#[inline(never)]
-fn put_down(mut c: MatMut<'_>, first_row: usize, columns: Range<usize>, sums: &[[f32; MAX_WIDTH]]) {
-    for (i, sums) in sums.iter().enumerate() {
-        c.row_mut(first_row + i)[columns.clone()].copy_from_slice(&sums[..columns.len()]);
-    }
-}
-
-/// Continues the chains of one tile over the depth of a product. Fetches what lies `ahead` elements behind each row of B that it reads
-/// into a cache, and calls `fetch` before the first and then after every `steps_per_fetch` steps.
+/// Continues the chains of one tile over the depth of a product. Fetches what lies `ahead` elements behind the left and the right half
+/// of each row of B that it reads into a cache, and calls `fetch` before the first and then after every `steps_per_fetch` steps.
 ///
 /// # Safety
 /// Rows `row..row + ROWS` of A must exist, and of B all columns of the vectors from `column` on, but those of the last vector that
@@ -292,7 +280,7 @@ unsafe fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize, const WHOLE
     simd: S,
     product: &Product<'_>,
     (row, column): (usize, usize),
-    ahead: usize,
+    ahead: [usize; 2],
     (steps_per_fetch, mut fetch): (usize, impl FnMut()),
     accumulators: &mut [[S::F32; VECTORS]; ROWS],
 ) {
@@ -348,7 +336,7 @@ struct Steps<'a, F> {
     a_depth_stride: usize,
     b: *const f32,
     b_depth_stride: usize,
-    ahead: usize,
+    ahead: [usize; 2],
     steps_per_fetch: usize,
     fetch: &'a mut F,
 }
@@ -389,9 +377,9 @@ impl<F: FnMut()> Steps<'_, F> {
                         *accumulator = simd.mul_add(element, vector, *accumulator);
                     }
                 }
-                let fetched = self.b.wrapping_add(self.ahead);
-                for j in 0..if few_rows(ROWS) { VECTORS } else { VECTORS.div_ceil(2) } {
-                    let line = fetched.wrapping_add(j * LANES);
+                for j in 0..VECTORS {
+                    let ahead = self.ahead[usize::from(j >= VECTORS.div_ceil(2))];
+                    let line = self.b.wrapping_add(j * LANES).wrapping_add(ahead);
                     if few_rows(ROWS) {
                         simd.prefetch::<1>(line);
                     } else {

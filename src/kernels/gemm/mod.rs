@@ -9,7 +9,7 @@ use crate::simd::{Isa, LANES};
 use core::ops::Range;
 pub use epilogue::{Accumulated, Biased, BiasedRelu, Epilogue, Stored, Updated, UpdatedByRow};
 pub(super) use epilogue::{check_bias, load_bias};
-use micro::{Panel, Product, run_panel};
+use micro::{Panel, Product, SHALLOW, run_panel};
 pub use shapes::Cover;
 use shapes::widest_panel;
 
@@ -140,6 +140,22 @@ pub fn gemm_transposed(isa: Isa, a: RowBlocks<'_>, (first, m): (usize, usize), b
 /// (four vectors of 1024 rows are 256 KiB).
 const DEPTH: usize = 1024;
 
+/// The number of elements of B from which on it must come from memory, as it is more than a cache of level 3 leaves to one core (8 MiB).
+const FAR: usize = 2 * 1024 * 1024;
+
+/// The longest depth at once of a product of `m` rows with a B of so many elements.
+///
+/// A B from memory is read far faster if what is read next to each other in time also lies next to each other. So panels are then
+/// shallower, and the next one, which is fetched meanwhile, begins where this one ends. One or two rows leave no time for anything but
+/// reading: they go through all columns of a few rows of B before they go on to the next rows.
+fn longest_depth(m: usize, elements_of_b: usize) -> usize {
+    match m {
+        _ if elements_of_b < FAR => DEPTH,
+        1 | 2 => SHALLOW,
+        _ => DEPTH / 2,
+    }
+}
+
 /// The number of elements of A at once: they stay there, too, while all panels of B come by (256 KiB).
 const ELEMENTS_OF_A: usize = 64 * 1024;
 
@@ -155,12 +171,12 @@ fn run(isa: Isa, product: &Product<'_>, depth: Range<usize>, epilogue: &mut impl
     let vectors = n.div_ceil(LANES);
     if vectors <= widest && m <= tile_rows[vectors - 1] && k <= DEPTH && depth == (0..k) {
         // One tile: in a small network, to cover it would take longer than to compute it.
-        let panel = Panel { row: 0, tiles: 1, column: 0, next_column: 0, starts: true, ends: true };
+        let panel = Panel { row: 0, tiles: 1, column: 0, panels: 1, starts: true, ends: true };
         return run_panel(isa, (m, vectors), product, &panel, epilogue);
     }
     let panels = Cover::new(vectors, widest);
     let depths = match epilogue.partial_sums() {
-        Some(_) if k > 0 => Cover::new(depth.len(), DEPTH),
+        Some(_) if k > 0 => Cover::new(depth.len(), longest_depth(m, k * n)),
         // All at once, and even no depth at all has a start and an end.
         _ => {
             assert!(depth == (0..k), "all {k} of the depth expected without partial sums, found {depth:?}");
@@ -171,21 +187,24 @@ fn run(isa: Isa, product: &Product<'_>, depth: Range<usize>, epilogue: &mut impl
         let first = depth.start + first;
         let part = product.part(first, len);
         for (first_row, rows) in Cover::new(m, (ELEMENTS_OF_A / len.max(1)).max(1)).parts() {
-            for (first_vector, vectors) in panels.parts() {
-                let end = (first_vector + vectors) * LANES;
+            for (first_vector, vectors, panels) in panels.groups() {
                 let tiles = Cover::new(rows, tile_rows[vectors - 1]);
-                let panel = Panel {
-                    row: first_row,
-                    tiles: tiles.larger,
-                    column: first_vector * LANES,
-                    next_column: if end < n { end } else { 0 },
-                    starts: first == 0,
-                    ends: first + len == k,
-                };
-                let below = Panel { row: first_row + tiles.larger * (tiles.size + 1), tiles: tiles.smaller, ..panel };
-                for (rows, panel) in [(tiles.size + 1, panel), (tiles.size, below)] {
-                    if panel.tiles > 0 {
-                        run_panel(isa, (rows, vectors), &part, &panel, epilogue);
+                // Panels of one tile are computed without coming back here.
+                let beside = if tiles.larger + tiles.smaller == 1 { panels } else { 1 };
+                for panel in (0..panels).step_by(beside) {
+                    let panel = Panel {
+                        row: first_row,
+                        tiles: tiles.larger,
+                        column: (first_vector + panel * vectors) * LANES,
+                        panels: beside,
+                        starts: first == 0,
+                        ends: first + len == k,
+                    };
+                    let below = Panel { row: first_row + tiles.larger * (tiles.size + 1), tiles: tiles.smaller, ..panel };
+                    for (rows, panel) in [(tiles.size + 1, panel), (tiles.size, below)] {
+                        if panel.tiles > 0 {
+                            run_panel(isa, (rows, vectors), &part, &panel, epilogue);
+                        }
                     }
                 }
             }

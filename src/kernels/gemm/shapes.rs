@@ -33,6 +33,12 @@ impl Cover {
         Self { size: len / parts, larger, smaller: parts - larger }
     }
 
+    /// The parts of equal length, as (start, length of a part, number of parts).
+    pub(super) fn groups(self) -> impl Iterator<Item = (usize, usize, usize)> {
+        let Self { size, larger, smaller } = self;
+        [(0, size + 1, larger), (larger * (size + 1), size, smaller)].into_iter().filter(|&(_, _, parts)| parts > 0)
+    }
+
     /// The parts in order, as (start, length).
     pub fn parts(self) -> impl Iterator<Item = (usize, usize)> {
         let Self { size, larger, smaller } = self;
@@ -69,6 +75,8 @@ mod tests {
                 }
                 assert_eq!(next, len);
                 assert_eq!(cover.larger + cover.smaller, len.div_ceil(longest));
+                let one_by_one = cover.groups().flat_map(|(start, size, parts)| (0..parts).map(move |i| (start + i * size, size)));
+                assert!(one_by_one.eq(cover.parts()), "{len} by {longest}: {cover:?}");
             }
         }
     }
