@@ -12,7 +12,7 @@
 //! mask is that of ReLU and dropout together, in the format of [`dropout`](super::dropout).
 
 use super::dropout::{Dropout, check_mask};
-use super::gemm::{Epilogue, check_bias, load_bias};
+use super::gemm::{Epilogue, Place, check_bias, for_each_row, load_bias, store};
 use super::matrix::{MatMut, MatRef};
 use super::norm::{
     BackwardColumns, ForwardColumns, GradientByOutputs, GradientSums, Gradients, Normalization, Shards, Totals, check_len,
@@ -57,24 +57,24 @@ impl Epilogue for BiasedReluDropout<'_> {
         Some(self.c.reborrow())
     }
     #[inline(always)]
-    fn begin<S: Simd, const V: usize>(&self, simd: S, _: usize, column: usize, width: usize) -> [S::F32; V] {
-        load_bias(simd, self.bias, column, width)
+    fn begin<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place) -> [[S::F32; V]; ROWS] {
+        [load_bias(simd, self.bias, place); ROWS]
     }
     #[inline(always)]
-    fn finish<S: Simd, const V: usize>(&mut self, simd: S, row: usize, column: usize, width: usize, values: [S::F32; V]) {
-        let first = column / LANES;
-        let mask = &mut self.mask[row * self.c.columns().div_ceil(LANES) + first..][..V];
-        let chunks = self.c.row_mut(row)[column..column + width].chunks_mut(LANES);
-        let mut keep = [0; 4];
-        for (j, ((chunk, word), value)) in chunks.zip(mask).zip(values).enumerate() {
-            if j == 0 || (first + j).is_multiple_of(4) {
-                keep = self.dropout.keep(simd, &self.stream, row, (first + j) / 4);
+    fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, mut tile: [[S::F32; V]; ROWS]) {
+        let (words_per_row, first) = (self.c.columns().div_ceil(LANES), place.column / LANES);
+        for_each_row!(ROWS, i => {
+            let mask = &mut self.mask[(place.row + i) * words_per_row + first..][..V];
+            let mut keep = [0; 4];
+            for (j, (word, value)) in mask.iter_mut().zip(&mut tile[i]).enumerate() {
+                if j == 0 || (first + j).is_multiple_of(4) {
+                    keep = self.dropout.keep(simd, &self.stream, place.row + i, (first + j) / 4);
+                }
+                let keep = keep[(first + j) % 4] & simd.mask_to_bits(simd.mask_first(place.width - j * LANES));
+                (*value, *word) = relu_dropout(simd, *value, keep, self.dropout);
             }
-            let keep = keep[(first + j) % 4] & simd.mask_to_bits(simd.mask_first(chunk.len()));
-            let (y, kept) = relu_dropout(simd, value, keep, self.dropout);
-            simd.store_first(y, chunk);
-            *word = kept;
-        }
+        });
+        store(simd, self.c.reborrow(), place, tile);
     }
 }
 

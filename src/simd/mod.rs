@@ -28,6 +28,7 @@ mod miri;
 pub mod peak;
 mod portable;
 pub mod slice;
+pub mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

@@ -3,7 +3,7 @@
 use crate::support::buffer::Place;
 use crate::support::isas::{entered, isas, missing, name_of_token};
 use crate::support::matrix::{Layout, Matrix};
-use selvedge::kernels::gemm::{Epilogue, gemm, gemm_transposed};
+use selvedge::kernels::gemm::{self, Epilogue, gemm, gemm_transposed};
 use selvedge::kernels::optimizers::update;
 use selvedge::kernels::reduce::column_sums_into;
 use selvedge::simd::{Isa, MapOp, Simd};
@@ -33,11 +33,7 @@ struct Witness(RefCell<BTreeSet<String>>);
 impl Epilogue for &Witness {
     fn check(&self, _: usize, _: usize) {}
     #[inline(always)]
-    fn begin<S: Simd, const V: usize>(&self, simd: S, _: usize, _: usize, _: usize) -> [S::F32; V] {
-        [simd.zero(); V]
-    }
-    #[inline(always)]
-    fn finish<S: Simd, const V: usize>(&mut self, _: S, _: usize, _: usize, _: usize, _: [S::F32; V]) {
+    fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, _: S, _: gemm::Place, _: [[S::F32; V]; ROWS]) {
         self.0.borrow_mut().insert(name_of_token::<S>());
     }
 }

@@ -2,9 +2,9 @@
 #![allow(unsafe_code, reason = "A and B are read through pointers: a bounds check per element would cost half of the speed")]
 
 use super::RowBlocks;
-use super::epilogue::Epilogue;
+use super::epilogue::{self, Epilogue, Place};
 use crate::kernels::matrix::MatRef;
-use crate::simd::{Isa, LANES, Simd, SimdOp, slice};
+use crate::simd::{Isa, LANES, Simd, SimdOp};
 
 /// The operands of a product `[m, k] * [k, n]`, checked: [`Product::of_rows`] and [`Product::of_columns`] make sure that every
 /// element that a tile reads lies inside its slice.
@@ -169,20 +169,6 @@ pub(super) fn run_panel<E: Epilogue>(
     }
 }
 
-/// Repeats an expression for each row of a tile, written out: in a loop, which the compiler might leave as one, a row number that is
-/// not a constant would send all accumulators through memory.
-macro_rules! for_each_row {
-    ($rows:expr, $i:ident => $body:expr) => {
-        for_each_row!(@ $rows, $i, $body, 0 1 2 3 4 5 6 7)
-    };
-    (@ $rows:expr, $i:ident, $body:expr, $($row:literal)+) => {
-        $(if $row < $rows {
-            let $i = $row;
-            $body;
-        })+
-    };
-}
-
 struct Tiles<'a, E, const ROWS: usize, const VECTORS: usize> {
     product: &'a Product<'a>,
     panel: &'a Panel,
@@ -218,21 +204,20 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, ROWS, VE
     fn run_tiles<S: Simd, const WHOLE: bool>(self, simd: S) {
         let Panel { row, tiles, column, panels, starts, ends } = *self.panel;
         let product = self.product;
-        for (panel, tile) in (0..panels).flat_map(|panel| (0..tiles).map(move |tile| (panel, tile))) {
-            let (row, column) = (row + tile * ROWS, column + panel * VECTORS * LANES);
+        for (panel, number) in (0..panels).flat_map(|panel| (0..tiles).map(move |number| (panel, number))) {
+            let (row, column) = (row + number * ROWS, column + panel * VECTORS * LANES);
             let width = if WHOLE { VECTORS * LANES } else { (product.n - column).min(VECTORS * LANES) };
-            let mut accumulators = [[simd.zero(); VECTORS]; ROWS];
-            if starts {
-                for_each_row!(ROWS, i => accumulators[i] = self.epilogue.begin(simd, row + i, column, width));
-            } else if let Some(c) = self.epilogue.partial_sums() {
-                for_each_row!(ROWS, i => accumulators[i] = slice::load(simd, &c.as_ref().row(row + i)[column..column + width]));
-            }
+            let place = Place { row, column, width };
+            let mut tile = match self.epilogue.partial_sums() {
+                Some(c) if !starts => epilogue::load(simd, c, place),
+                _ => self.epilogue.begin::<S, ROWS, VECTORS>(simd, place),
+            };
             let next_panel = match column + width {
                 end if end < product.n => width,
                 // The first panel is the next again, for the rows below.
                 _ => column.wrapping_neg(),
             };
-            let ahead = match (tile, tiles) {
+            let ahead = match (number, tiles) {
                 _ if few_rows(ROWS) && product.depth.len > SHALLOW => {
                     [rows_ahead(product.b_depth_stride) * product.b_depth_stride; 2]
                 }
@@ -251,19 +236,11 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, ROWS, VE
             let steps_per_fetch = if E::FETCHES { product.depth.len.div_ceil(ROWS) } else { usize::MAX };
             // SAFETY: `run` has checked that all rows and columns of the panel exist.
             unsafe {
-                multiply::<S, ROWS, VECTORS, WHOLE>(
-                    simd,
-                    product,
-                    (row, column),
-                    ahead,
-                    (steps_per_fetch, fetch),
-                    &mut accumulators,
-                )
+                multiply::<S, ROWS, VECTORS, WHOLE>(simd, product, (row, column), ahead, (steps_per_fetch, fetch), &mut tile)
             };
-            if ends {
-                for_each_row!(ROWS, i => self.epilogue.finish(simd, row + i, column, width, accumulators[i]));
-            } else if let Some(mut c) = self.epilogue.partial_sums() {
-                for_each_row!(ROWS, i => slice::store(simd, accumulators[i], &mut c.row_mut(row + i)[column..column + width]));
+            match self.epilogue.partial_sums() {
+                Some(c) if !ends => epilogue::store(simd, c, place, tile),
+                _ => self.epilogue.finish(simd, place, tile),
             }
         }
     }

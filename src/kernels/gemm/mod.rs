@@ -1,5 +1,20 @@
 #![doc = include_str!("README.md")]
 
+/// Repeats an expression for each row of a tile, written out: in a loop, which the compiler might leave as one, a row number that is
+/// not a constant would send all accumulators through memory.
+macro_rules! for_each_row {
+    ($rows:expr, $i:ident => $body:expr) => {
+        for_each_row!(@ $rows, $i, $body, 0 1 2 3 4 5 6 7)
+    };
+    (@ $rows:expr, $i:ident, $body:expr, $($row:literal)+) => {
+        $(if $row < $rows {
+            let $i = $row;
+            $body;
+        })+
+    };
+}
+pub(in crate::kernels) use for_each_row;
+
 mod epilogue;
 mod micro;
 mod shapes;
@@ -7,8 +22,8 @@ mod shapes;
 use super::matrix::MatRef;
 use crate::simd::{Isa, LANES};
 use core::ops::Range;
-pub use epilogue::{Accumulated, Biased, BiasedRelu, Epilogue, Stored, Updated, UpdatedByRow};
-pub(super) use epilogue::{check_bias, load_bias};
+pub use epilogue::{Accumulated, Biased, BiasedRelu, Epilogue, Place, Stored, Updated, UpdatedByRow};
+pub(super) use epilogue::{check_bias, load_bias, store};
 use micro::{Panel, Product, SHALLOW, run_panel};
 pub use shapes::Cover;
 use shapes::widest_panel;
