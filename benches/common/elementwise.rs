@@ -240,7 +240,7 @@ static KERNELS: [Kernel; 20] = [
     },
     Kernel {
         name: "column_sums",
-        shapes: &[(32, 300), (512, 300), (512, 10)],
+        shapes: &[(32, 300), (512, 300), (512, 10), (8192, 2048)],
         against: |isa, m, n| Against::read(isa, m * n * F32),
         open: |isa, m, n| {
             let (region, x) = matrix(m, n);
@@ -253,7 +253,7 @@ static KERNELS: [Kernel; 20] = [
     },
     Kernel {
         name: "batch_norm_statistics",
-        shapes: &[(128, 300), (512, 300)],
+        shapes: &[(128, 300), (512, 300), (8192, 2048)],
         // Two passes: the variance is taken around the mean.
         against: |isa, m, n| Against::read(isa, 2 * m * n * F32),
         open: |isa, m, n| {
@@ -267,7 +267,7 @@ static KERNELS: [Kernel; 20] = [
     },
     Kernel {
         name: "batch_norm",
-        shapes: &[(128, 512)],
+        shapes: &[(128, 512), (8192, 2048)],
         against: |_, m, n| Against::copy(2 * m * n * F32, 2 * m * n * F32),
         open: |isa, m, n| {
             let (region, x) = matrix(m, n);
@@ -279,7 +279,7 @@ static KERNELS: [Kernel; 20] = [
     },
     Kernel {
         name: "batch_norm_gradient_sums",
-        shapes: &[(128, 512)],
+        shapes: &[(128, 512), (8192, 2048)],
         against: |isa, m, n| Against::read(isa, 2 * m * n * F32),
         open: |isa, m, n| {
             let ((region, x), (_, dy), columns) = (matrix(m, n), matrix(m, n), Buffer::new(n, 1.0));
@@ -292,7 +292,7 @@ static KERNELS: [Kernel; 20] = [
     },
     Kernel {
         name: "batch_norm_backward",
-        shapes: &[(128, 512)],
+        shapes: &[(128, 512), (8192, 2048)],
         against: |_, m, n| Against::copy(2 * m * n * F32, 3 * m * n * F32),
         open: |isa, m, n| {
             // No gradient, which stays so however often it is passed back.
@@ -307,7 +307,7 @@ static KERNELS: [Kernel; 20] = [
     },
     Kernel {
         name: "batch_norm_relu_dropout",
-        shapes: &[(128, 512)],
+        shapes: &[(128, 512), (8192, 2048)],
         against: |_, m, n| Against::copy(2 * m * n * F32, 2 * m * n * F32),
         open: |isa, m, n| {
             let ((region, x), columns) = (matrix(m, n), Buffer::new(n, 1.0));
@@ -320,7 +320,7 @@ static KERNELS: [Kernel; 20] = [
     },
     Kernel {
         name: "dropout",
-        shapes: &[(128, 512)],
+        shapes: &[(128, 512), (8192, 2048)],
         against: |_, m, n| Against::copy(m * n * F32, 2 * m * n * F32),
         open: |isa, m, n| {
             let ((region, mut x), mut mask) = (matrix(m, n), vec![0; m * n.div_ceil(LANES)]);
@@ -329,7 +329,7 @@ static KERNELS: [Kernel; 20] = [
     },
     Kernel {
         name: "dropout_backward",
-        shapes: &[(128, 512)],
+        shapes: &[(128, 512), (8192, 2048)],
         against: |_, m, n| Against::copy(m * n * F32, 2 * m * n * F32),
         open: |isa, m, n| {
             let ((region, mut dy), mask) = (matrix(m, n), vec![0x5a5a; m * n.div_ceil(LANES)]);
@@ -338,7 +338,7 @@ static KERNELS: [Kernel; 20] = [
     },
     Kernel {
         name: "alpha_dropout",
-        shapes: &[(128, 512)],
+        shapes: &[(128, 512), (8192, 2048)],
         against: |_, m, n| Against::copy(m * n * F32, 2 * m * n * F32),
         open: |isa, m, n| {
             let ((region, mut x), mut mask) = (matrix(m, n), vec![0; m * n.div_ceil(LANES)]);

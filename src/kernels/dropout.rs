@@ -8,10 +8,11 @@
 //! | [`alpha_dropout_backward`] | `dy = mask ? a dy : 0` | yes | 1 |
 //! | [`dropout_mask`] | `mask = keep` or `mask = mask and keep` | | writes the mask only |
 //!
-//! `keep` is true where the uniform random number of the element is at least the rate. The comparison is one of integers: the 32 random
-//! bits against `rate * 2^32`, rounded up. Which number belongs to an element is a matter of [`Stream`] and of its row and column, so masks do
-//! not depend on threads, on how the rows are shared, on leading dimensions or on the instruction set, and [`dropout_mask`] can
-//! make one again that was not stored.
+//! `keep` is true where the uniform random number of the element is at least the rate. The comparison is one of integers: the 16 random
+//! bits of the element against `rate * 2^16`, rounded to the nearest integer, but a rate between 0 and 1 drops at least one in 2^16 and keeps
+//! at least one. More bits would take longer to make than the kernel needs for everything else. Which bits belong to an element is a matter
+//! of [`Stream`] and of its row and column, so masks do not depend on threads, on how the rows are shared, on leading dimensions or on the
+//! instruction set, and [`dropout_mask`] can make one again that was not stored.
 //!
 //! The outputs that stay are divided by the share that stays ("inverted" dropout), so that inference needs no correction.
 //!
@@ -23,9 +24,11 @@
 //! `alpha' = -alpha * scale`, and `a = ((1 - rate)(1 + rate alpha'^2))^(-1/2)` and `b = -a alpha' rate` bring mean 0 and variance 1 back.
 
 use super::matrix::MatMut;
+use super::reduce::{OnColumns, on_all_columns};
 use super::rng::{self, GROUP, Stream};
-use crate::simd::{Isa, LANES, Simd, SimdOp};
+use crate::simd::{Isa, LANES, Simd, SimdOp, slice};
 use core::fmt;
+use core::ops::Range;
 
 /// A rate of dropout that there cannot be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,22 +48,24 @@ impl fmt::Display for RateError {
 
 impl core::error::Error for RateError {}
 
-/// Which random words keep their element.
+/// Which random numbers keep their element.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Threshold {
-    /// Words below are dropped.
-    first_kept: u32,
+    /// Numbers of 16 bits below are dropped.
+    first_kept: u16,
     /// No bit where everything is dropped, else all.
     any: u16,
 }
 
 impl Threshold {
+    const ALL: Self = Self { first_kept: 0, any: u16::MAX };
+    const NONE: Self = Self { first_kept: 0, any: 0 };
+
     fn new(rate: f64) -> Self {
-        let first_kept = libm::ceil(rate * 4_294_967_296.0) as u64;
-        if first_kept > u64::from(u32::MAX) {
-            Self { first_kept: 0, any: 0 }
-        } else {
-            Self { first_kept: first_kept as u32, any: u16::MAX }
+        match rate {
+            0.0 => Self::ALL,
+            1.0 => Self::NONE,
+            _ => Self { first_kept: libm::round(rate * 65536.0).clamp(1.0, 65535.0) as u16, any: u16::MAX },
         }
     }
 
@@ -69,9 +74,9 @@ impl Threshold {
     fn keep<S: Simd>(self, simd: S, stream: &Stream, i: usize, group: usize) -> [u16; 4] {
         let mut keep = [self.any; 4];
         if self.first_kept > 0 {
-            let first_kept = simd.splat_i32(self.first_kept as i32);
-            for (keep, words) in keep.iter_mut().zip(rng::words(simd, stream, i, group)) {
-                *keep = !simd.mask_to_bits(simd.lt_u32(words, first_kept));
+            let first_kept = simd.splat_i32(i32::from(self.first_kept) << 16);
+            for (keep, halves) in keep.iter_mut().zip(rng::halves(simd, stream, i, group)) {
+                *keep = !simd.mask_to_bits(simd.lt_u32(halves, first_kept));
             }
         }
         keep
@@ -88,7 +93,7 @@ pub struct Dropout {
 
 impl Dropout {
     /// No dropout: rate 0, for which no random numbers are drawn.
-    pub const NONE: Self = Self { rate: 0.0, threshold: Threshold { first_kept: 0, any: u16::MAX }, scale: 1.0 };
+    pub const NONE: Self = Self { rate: 0.0, threshold: Threshold::ALL, scale: 1.0 };
 
     /// Drops each element with probability `rate`. Rate 0 changes nothing, rate 1 drops everything.
     ///
@@ -270,24 +275,48 @@ impl<R: Rule> SimdOp for Forward<'_, R> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let words_per_row = self.x.columns().div_ceil(LANES);
+        let (rule, combine) = (self.rule, self.combine);
+        let columns = self.x.columns();
+        let words_per_row = columns.div_ceil(LANES);
+        let stream = &self.stream;
         for i in 0..self.x.rows() {
-            let mut keep = [0; 4];
-            for (word, chunk) in self.x.row_mut(i).chunks_mut(LANES).enumerate() {
-                if word % 4 == 0 {
-                    keep = self.rule.threshold().keep(simd, &self.stream, i, word / 4);
-                }
-                let mut keep = keep[word % 4] & simd.mask_to_bits(simd.mask_first(chunk.len()));
-                if let Some(mask) = self.mask.get_mut(i * words_per_row + word) {
-                    if self.combine == Combine::And {
-                        keep &= *mask;
-                    }
-                    *mask = keep;
-                }
-                let x = self.rule.kept(simd, simd.load_first(chunk));
-                simd.store_first(simd.select(simd.mask_from_bits(keep), x, self.rule.dropped(simd)), chunk);
-            }
+            let mask = self.mask.get_mut(i * words_per_row..).map_or(&mut [][..], |rest| {
+                let len = rest.len().min(words_per_row);
+                &mut rest[..len]
+            });
+            on_all_columns(simd, columns, &mut ForwardRow { rule, stream, i, x: self.x.row_mut(i), mask, combine });
         }
+    }
+}
+
+/// One row of [`Forward`].
+struct ForwardRow<'a, R> {
+    rule: R,
+    stream: &'a Stream,
+    i: usize,
+    x: &'a mut [f32],
+    mask: &'a mut [u16],
+    combine: Combine,
+}
+
+impl<R: Rule> OnColumns for ForwardRow<'_, R> {
+    #[inline(always)]
+    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>) {
+        let keep = self.rule.threshold().keep(simd, self.stream, self.i, columns.start / GROUP);
+        let first = columns.start / LANES;
+        let target = &mut self.x[columns];
+        let mut x = slice::load::<S, V>(simd, target);
+        for (j, x) in x.iter_mut().enumerate() {
+            let mut keep = keep[j] & simd.mask_to_bits(simd.mask_first(target.len() - j * LANES));
+            if let Some(mask) = self.mask.get_mut(first + j) {
+                if self.combine == Combine::And {
+                    keep &= *mask;
+                }
+                *mask = keep;
+            }
+            *x = simd.select(simd.mask_from_bits(keep), self.rule.kept(simd, *x), self.rule.dropped(simd));
+        }
+        slice::store(simd, x, target);
     }
 }
 
@@ -487,17 +516,33 @@ mod tests {
     }
 
     #[test]
-    fn a_word_equal_to_the_rate_is_kept() {
+    fn a_number_equal_to_the_rate_is_kept() {
         for isa in Isa::available() {
             for j in 0..70 {
-                let word = f64::from(crate::reference::rng::word(STREAM, 0, j));
-                for (beyond, kept) in [(0.0, true), (0.5, false), (1.0, false)] {
-                    let dropout = Dropout::new((word + beyond) / 4_294_967_296.0).expect("a rate");
+                let number = f64::from(crate::reference::rng::half(STREAM, 0, j));
+                for (beyond, kept) in [(0.0, true), (0.4, true), (0.5, false), (1.0, false)] {
+                    let dropout = Dropout::new((number + beyond) / 65536.0).expect("a rate");
                     let mut mask = [0; 5];
                     dropout_mask(isa, dropout, STREAM, 70, &mut mask, Combine::Replace);
                     assert_eq!(reference::bit(&mask, 70, 0, j), kept, "{isa} {j} {beyond}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_smallest_rate_drops_something_and_the_largest_keeps_something() {
+        let (rows, columns) = (2048, 1024);
+        for (rate, expected) in [(1e-9, 1.0), (1.0 - 1e-9, 65535.0)] {
+            let dropout = Dropout::new(rate).expect("a rate");
+            let mut mask = vec![0; mask_len(rows, columns)];
+            dropout_mask(Isa::detect(), dropout, STREAM, columns, &mut mask, Combine::Replace);
+            let dropped: u32 = mask.iter().map(|word| word.count_zeros()).sum();
+            let draws = (rows * columns) as f64 / 65536.0;
+            assert!(
+                (f64::from(dropped) - draws * expected).abs() < 4.0 * draws.sqrt(),
+                "rate {rate}: {dropped} of {draws} * 65536"
+            );
         }
     }
 

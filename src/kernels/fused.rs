@@ -19,7 +19,7 @@ use super::norm::{
     check_shape,
 };
 use super::reduce::{MICRO_SHARD, OnColumns, on_all_columns, vectors};
-use super::rng::Stream;
+use super::rng::{GROUP, Stream};
 use crate::simd::{Isa, LANES, Simd, SimdOp, slice};
 use core::ops::Range;
 
@@ -113,23 +113,24 @@ impl SimdOp for Forward<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let words_per_row = self.x.columns().div_ceil(LANES);
+        on_all_columns(simd, self.x.columns(), &mut self);
+    }
+}
+
+impl OnColumns for Forward<'_> {
+    #[inline(always)]
+    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>) {
+        let of_columns = ForwardColumns::<S, V>::load(simd, &self.normalization, columns.clone());
+        let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);
         for i in 0..self.x.rows() {
-            let row = self.x.row(i);
-            let mask = &mut self.mask[i * words_per_row..][..words_per_row];
-            let mut keep = [0; 4];
-            for (block, (y, word)) in self.y.row_mut(i).chunks_mut(LANES).zip(mask).enumerate() {
-                if block % 4 == 0 {
-                    keep = self.dropout.keep(simd, &self.stream, i, block / 4);
-                }
-                let keep = keep[block % 4] & simd.mask_to_bits(simd.mask_first(y.len()));
-                let columns = block * LANES..block * LANES + y.len();
-                let of_columns = ForwardColumns::<S, 1>::load(simd, &self.normalization, columns.clone());
-                let [normalized] = of_columns.forward(simd, vectors(simd, row, columns));
-                let (dropped, kept) = relu_dropout(simd, normalized, keep, self.dropout);
-                simd.store_first(dropped, y);
-                *word = kept;
+            let keep = self.dropout.keep(simd, &self.stream, i, columns.start / GROUP);
+            let mut values = of_columns.forward(simd, vectors::<S, V>(simd, self.x.row(i), columns.clone()));
+            let mask = &mut self.mask[i * words_per_row + first..][..V];
+            for (j, (value, word)) in values.iter_mut().zip(mask).enumerate() {
+                let keep = keep[j] & simd.mask_to_bits(simd.mask_first(columns.len() - j * LANES));
+                (*value, *word) = relu_dropout(simd, *value, keep, self.dropout);
             }
+            slice::store(simd, values, &mut self.y.row_mut(i)[columns.clone()]);
         }
     }
 }

@@ -18,11 +18,14 @@
 //!
 //! Of the four resulting words, column `j` takes number `j / 16 % 4`: sixteen counters in the lanes of a vector yield four vectors,
 //! each for sixteen neighbouring columns.
+//!
+//! Dropout does with sixteen bits for an element, so there a counter serves eight columns: the block of columns is
+//! `8 (j / 64) + j % 16 / 2`, and of word `j / 16 % 4` an even column takes the lower half and an odd one the upper.
 
 use super::matrix::MatMut;
 use crate::simd::{Isa, LANES, Simd, SimdOp};
 
-/// The columns that take their words from the same sixteen counters.
+/// The columns that take their words from the same counters.
 pub(crate) const GROUP: usize = 4 * LANES;
 
 pub(crate) const ROUNDS: usize = 10;
@@ -50,39 +53,66 @@ impl Stream {
     }
 }
 
-/// Ten rounds on sixteen counters.
+/// Ten rounds on eight counters, which lie in the even lanes. What the odd ones hold does not matter, before and after.
 #[inline(always)]
 fn philox<S: Simd>(simd: S, counter: [S::I32; 4], mut key: [u32; 2]) -> [S::I32; 4] {
     let [mut a, mut b, mut c, mut d] = counter;
     for _ in 0..ROUNDS {
-        let (a_low, a_high) = simd.widening_mul_u32(a, MULTIPLIERS[0]);
-        let (c_low, c_high) = simd.widening_mul_u32(c, MULTIPLIERS[1]);
-        a = simd.xor_i32(simd.xor_i32(c_high, b), simd.splat_i32(key[0] as i32));
-        c = simd.xor_i32(simd.xor_i32(a_high, d), simd.splat_i32(key[1] as i32));
-        b = c_low;
-        d = a_low;
+        let (of_a, of_c) = (simd.mul_even_u32(a, MULTIPLIERS[0]), simd.mul_even_u32(c, MULTIPLIERS[1]));
+        a = simd.xor_i32(simd.xor_i32(simd.odd_to_even(of_c), b), simd.splat_i32(key[0] as i32));
+        c = simd.xor_i32(simd.xor_i32(simd.odd_to_even(of_a), d), simd.splat_i32(key[1] as i32));
+        b = of_c;
+        d = of_a;
         key = [key[0].wrapping_add(KEY_STEPS[0]), key[1].wrapping_add(KEY_STEPS[1])];
     }
     [a, b, c, d]
 }
 
-/// The words of the columns `64 group .. 64 group + 64` of row `i` of the matrix.
+/// The four words of the blocks in the even lanes, for row `i` of the matrix.
 #[inline(always)]
-pub(super) fn words<S: Simd>(simd: S, stream: &Stream, i: usize, group: usize) -> [S::I32; 4] {
-    // The integers 0 to 15, as bits of floating-point numbers.
-    const NUMBERS: [f32; LANES] = {
+fn words_of_blocks<S: Simd>(simd: S, stream: &Stream, i: usize, blocks: S::I32) -> [S::I32; 4] {
+    let row = simd.splat_i32(stream.first_row.wrapping_add(i as u32) as i32);
+    philox(simd, [blocks, row, simd.splat_i32(stream.step as i32), simd.splat_i32(stream.layer as i32)], stream.key())
+}
+
+/// The integers from 0 to 15, each divided by `BY`, plus `first`.
+#[inline(always)]
+fn lane_numbers<S: Simd, const BY: usize>(simd: S, first: usize) -> S::I32 {
+    // As bits of floating-point numbers.
+    let numbers = const {
         let mut numbers = [0.0; LANES];
         let mut lane = 0;
         while lane < LANES {
-            numbers[lane] = f32::from_bits(lane as u32);
+            numbers[lane] = f32::from_bits((lane / BY) as u32);
             lane += 1;
         }
         numbers
     };
-    let blocks = simd.add_i32(simd.to_bits(simd.load(&NUMBERS)), simd.splat_i32((group * LANES) as i32));
-    let row = stream.first_row.wrapping_add(i as u32);
-    let [row, step, layer] = [row, stream.step, stream.layer];
-    philox(simd, [blocks, simd.splat_i32(row as i32), simd.splat_i32(step as i32), simd.splat_i32(layer as i32)], stream.key())
+    simd.add_i32(simd.to_bits(simd.load(&numbers)), simd.splat_i32(first as i32))
+}
+
+/// The words of the columns `64 group .. 64 group + 64` of row `i` of the matrix.
+#[inline(always)]
+fn words<S: Simd>(simd: S, stream: &Stream, i: usize, group: usize) -> [S::I32; 4] {
+    let blocks = lane_numbers::<S, 1>(simd, group * LANES);
+    let mut words = words_of_blocks(simd, stream, i, blocks);
+    let odd = words_of_blocks(simd, stream, i, simd.odd_to_even(blocks));
+    for (word, odd) in words.iter_mut().zip(odd) {
+        let (even, odd) = (simd.from_bits(*word), simd.from_bits(simd.even_to_odd(odd)));
+        *word = simd.to_bits(simd.select(simd.mask_from_bits(0x5555), even, odd));
+    }
+    words
+}
+
+/// Sixteen random bits for each of the columns `64 group .. 64 group + 64` of row `i` of the matrix, as the upper half of a lane whose
+/// lower half is 0.
+#[inline(always)]
+pub(super) fn halves<S: Simd>(simd: S, stream: &Stream, i: usize, group: usize) -> [S::I32; 4] {
+    let mut halves = words_of_blocks(simd, stream, i, lane_numbers::<S, 2>(simd, group * LANES / 2));
+    for half in &mut halves {
+        *half = simd.split_even_u16(*half);
+    }
+    halves
 }
 
 /// Uniform random numbers from 0 to below 1, multiples of `2^-24`.
@@ -141,12 +171,8 @@ mod tests {
         type Output = [[u32; LANES]; 4];
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> [[u32; LANES]; 4] {
-            let mut lanes = [[0; LANES]; 4];
             let counter = self.counter.map(|word| simd.splat_i32(word as i32));
-            for (lanes, words) in lanes.iter_mut().zip(philox(simd, counter, self.key)) {
-                *lanes = simd.to_array(simd.from_bits(words)).map(f32::to_bits);
-            }
-            lanes
+            philox(simd, counter, self.key).map(|words| simd.to_array(simd.from_bits(words)).map(f32::to_bits))
         }
     }
 
@@ -155,7 +181,9 @@ mod tests {
         for (counter, key, expected) in KNOWN {
             assert_eq!(reference::philox(counter, key), expected);
             for isa in Isa::available() {
-                assert_eq!(isa.run(Philox { counter, key }), expected.map(|word| [word; LANES]), "{isa}");
+                for (words, expected) in isa.run(Philox { counter, key }).iter().zip(expected) {
+                    assert!(words.iter().step_by(2).all(|&word| word == expected), "{isa}: {words:x?}, expected {expected:x}");
+                }
             }
         }
     }
@@ -167,24 +195,33 @@ mod tests {
             b: u32,
         }
         impl SimdOp for Integers {
-            type Output = ([u32; LANES], [u32; LANES], u16);
+            type Output = ([[u32; LANES]; 4], u16);
             #[inline(always)]
             fn run<S: Simd>(self, simd: S) -> Self::Output {
                 let a = simd.to_bits(simd.load(&self.a.map(f32::from_bits)));
-                let (low, high) = simd.widening_mul_u32(a, self.b);
+                let results = [simd.mul_even_u32(a, self.b), simd.odd_to_even(a), simd.even_to_odd(a), simd.split_even_u16(a)];
                 let below = simd.mask_to_bits(simd.lt_u32(a, simd.splat_i32(self.b as i32)));
-                (simd.to_array(simd.from_bits(low)).map(f32::to_bits), simd.to_array(simd.from_bits(high)).map(f32::to_bits), below)
+                (results.map(|x| simd.to_array(simd.from_bits(x)).map(f32::to_bits)), below)
             }
         }
         let interesting =
-            [0, 1, 2, 0x7fff_ffff, 0x8000_0000, 0x8000_0001, 0xffff_fffe, 0xffff_ffff, MULTIPLIERS[0], MULTIPLIERS[1]];
+            [0, 1, 2, 0x7fff_ffff, 0x8000_0000, 0x8000_0001, 0xffff_fffe, 0xffff_ffff, MULTIPLIERS[0], MULTIPLIERS[1], 0x1234_5678];
         for (shift, &b) in interesting.iter().enumerate() {
             let a: [u32; LANES] = core::array::from_fn(|i| interesting[(i + shift) % interesting.len()]);
-            let product = a.map(|a| u64::from(a) * u64::from(b));
+            // What becomes of an even lane and of the odd one behind it.
+            let pairs = |f: fn(u32, u32, u32) -> [u32; 2]| core::array::from_fn(|i| f(a[i & !1], a[i | 1], b)[i % 2]);
+            let expected = [
+                pairs(|even, _, b| {
+                    let product = u64::from(even) * u64::from(b);
+                    [product as u32, (product >> 32) as u32]
+                }),
+                pairs(|_, odd, _| [odd, 0]),
+                pairs(|even, _, _| [0, even]),
+                pairs(|even, _, _| [even << 16, even & 0xffff_0000]),
+            ];
             let below = (0..LANES).fold(0, |bits, i| bits | u16::from(a[i] < b) << i);
             for isa in Isa::available() {
-                let expected = (product.map(|p| p as u32), product.map(|p| (p >> 32) as u32), below);
-                assert_eq!(isa.run(Integers { a, b }), expected, "{isa} {b:x}");
+                assert_eq!(isa.run(Integers { a, b }), (expected, below), "{isa} {b:x}");
             }
         }
     }

@@ -1,7 +1,7 @@
 //! [`kernels::dropout`](crate::kernels::dropout) as loops.
 
 use super::multiply_add;
-use super::rng::word;
+use super::rng::half;
 use crate::kernels::MatMut;
 use crate::kernels::dropout::{AlphaDropout, Dropout};
 use crate::kernels::rng::Stream;
@@ -9,7 +9,12 @@ use crate::simd::{Isa, LANES};
 
 /// Whether the element of row `i` and column `j` is kept.
 pub fn keeps(rate: f64, stream: Stream, i: usize, j: usize) -> bool {
-    f64::from(word(stream, i, j)) / 4_294_967_296.0 >= rate
+    let first_kept = match rate {
+        0.0 => 0.0,
+        1.0 => 65536.0,
+        _ => (rate * 65536.0).round().clamp(1.0, 65535.0),
+    };
+    f64::from(half(stream, i, j)) >= first_kept
 }
 
 /// Whether the bit of row `i` and column `j` of a mask for `columns` columns is set.

@@ -149,8 +149,15 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn shift_left<const BITS: u32>(self, x: Self::I32) -> Self::I32;
     /// `x >> BITS`, copying the sign bit.
     fn shift_right<const BITS: u32>(self, x: Self::I32) -> Self::I32;
-    /// The lower and the upper half of the product of each lane, unsigned, with `b`.
-    fn widening_mul_u32(self, a: Self::I32, b: u32) -> (Self::I32, Self::I32);
+    /// The products of the even lanes, unsigned, with `b`: their lower halves in the even lanes, their upper ones in the odd lanes behind.
+    fn mul_even_u32(self, a: Self::I32, b: u32) -> Self::I32;
+    /// Each odd lane in the even lane before it, zeros in the odd lanes.
+    fn odd_to_even(self, x: Self::I32) -> Self::I32;
+    /// Each even lane in the odd lane behind it, zeros in the even lanes.
+    fn even_to_odd(self, x: Self::I32) -> Self::I32;
+    /// Each even lane in two: its lower sixteen bits in its place, its upper ones in the odd lane behind, both as the upper sixteen bits of
+    /// a lane whose lower ones are 0.
+    fn split_even_u16(self, x: Self::I32) -> Self::I32;
     /// `a < b`, unsigned.
     fn lt_u32(self, a: Self::I32, b: Self::I32) -> Self::Mask;
     /// Each lane as the nearest `f32`.

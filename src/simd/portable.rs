@@ -175,9 +175,25 @@ impl Simd for Portable {
         f32x16::transpose(rows)
     }
     #[inline(always)]
-    fn widening_mul_u32(self, a: i32x16, b: u32) -> (i32x16, i32x16) {
-        let (a, b): (u32x16, u32x16) = (bytemuck::cast(a), u32x16::splat(b));
-        (bytemuck::cast(a * b), bytemuck::cast(a.mul_keep_high(b)))
+    fn mul_even_u32(self, a: i32x16, b: u32) -> i32x16 {
+        let a: [u32; LANES] = bytemuck::cast(a);
+        let products: [u64; LANES] = core::array::from_fn(|i| u64::from(a[i & !1]) * u64::from(b));
+        bytemuck::cast::<[u32; LANES], _>(core::array::from_fn(|i| (products[i] >> (32 * (i & 1))) as u32))
+    }
+    #[inline(always)]
+    fn odd_to_even(self, x: i32x16) -> i32x16 {
+        let x: [i32; LANES] = bytemuck::cast(x);
+        bytemuck::cast::<[i32; LANES], _>(core::array::from_fn(|i| if i % 2 == 0 { x[i + 1] } else { 0 }))
+    }
+    #[inline(always)]
+    fn even_to_odd(self, x: i32x16) -> i32x16 {
+        let x: [i32; LANES] = bytemuck::cast(x);
+        bytemuck::cast::<[i32; LANES], _>(core::array::from_fn(|i| if i % 2 == 0 { 0 } else { x[i - 1] }))
+    }
+    #[inline(always)]
+    fn split_even_u16(self, x: i32x16) -> i32x16 {
+        let x: [i32; LANES] = bytemuck::cast(x);
+        bytemuck::cast::<[i32; LANES], _>(core::array::from_fn(|i| if i % 2 == 0 { x[i] << 16 } else { x[i - 1] >> 16 << 16 }))
     }
     #[inline(always)]
     fn lt_u32(self, a: i32x16, b: i32x16) -> f32x16 {

@@ -34,6 +34,13 @@ fn prefetch<const LEVEL: u32>(source: *const f32) {
     }
 }
 
+/// Which byte of four lanes each byte of [`Simd::split_even_u16`] is, a negative number for a zero.
+#[inline(always)]
+fn split_even_u16() -> __m128i {
+    // SAFETY: every x86-64 processor has the instructions.
+    unsafe { _mm_setr_epi8(-1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 8, 9, -1, -1, 10, 11) }
+}
+
 /// AVX-512 F, BW, DQ and VL: one register a vector.
 #[derive(Clone, Copy)]
 pub(super) struct Avx512(());
@@ -95,15 +102,10 @@ impl Simd for Avx512 {
         shift_left<const BITS: u32>(self, x: __m512i) -> __m512i { _mm512_slli_epi32::<BITS>(x) }
         shift_right<const BITS: u32>(self, x: __m512i) -> __m512i { _mm512_srai_epi32::<BITS>(x) }
         lt_u32(self, a: __m512i, b: __m512i) -> __mmask16 { _mm512_cmplt_epu32_mask(a, b) }
-        widening_mul_u32(self, a: __m512i, b: u32) -> (__m512i, __m512i) {{
-            const ODD: __mmask16 = 0xaaaa;
-            let b = _mm512_set1_epi32(b as i32);
-            let (even, odd) = (_mm512_mul_epu32(a, b), _mm512_mul_epu32(_mm512_srli_epi64::<32>(a), b));
-            (
-                _mm512_mask_blend_epi32(ODD, even, _mm512_slli_epi64::<32>(odd)),
-                _mm512_mask_blend_epi32(ODD, _mm512_srli_epi64::<32>(even), odd),
-            )
-        }}
+        mul_even_u32(self, a: __m512i, b: u32) -> __m512i { _mm512_mul_epu32(a, _mm512_set1_epi32(b as i32)) }
+        odd_to_even(self, x: __m512i) -> __m512i { _mm512_srli_epi64::<32>(x) }
+        even_to_odd(self, x: __m512i) -> __m512i { _mm512_slli_epi64::<32>(x) }
+        split_even_u16(self, x: __m512i) -> __m512i { _mm512_shuffle_epi8(x, _mm512_broadcast_i32x4(split_even_u16())) }
         to_f32(self, x: __m512i) -> __m512 { _mm512_cvtepi32_ps(x) }
     }
 
@@ -299,14 +301,15 @@ impl Simd for Avx2 {
             let (a, b) = (self.xor_i32(a, sign), self.xor_i32(b, sign));
             self.from_bits(halves!(_mm256_cmpgt_epi32(b, a)))
         }}
-        widening_mul_u32(self, a: [__m256i; 2], b: u32) -> ([__m256i; 2], [__m256i; 2]) {{
+        mul_even_u32(self, a: [__m256i; 2], b: u32) -> [__m256i; 2] {{
             let b = [_mm256_set1_epi32(b as i32); 2];
-            let even = halves!(_mm256_mul_epu32(a, b));
-            let odd = [_mm256_mul_epu32(_mm256_srli_epi64::<32>(a[0]), b[0]), _mm256_mul_epu32(_mm256_srli_epi64::<32>(a[1]), b[1])];
-            let even_high = [_mm256_srli_epi64::<32>(even[0]), _mm256_srli_epi64::<32>(even[1])];
-            let odd_low = [_mm256_slli_epi64::<32>(odd[0]), _mm256_slli_epi64::<32>(odd[1])];
-            const ODD: i32 = 0xaa;
-            (halves!(_mm256_blend_epi32::<ODD>(even, odd_low)), halves!(_mm256_blend_epi32::<ODD>(even_high, odd)))
+            halves!(_mm256_mul_epu32(a, b))
+        }}
+        odd_to_even(self, x: [__m256i; 2]) -> [__m256i; 2] { [_mm256_srli_epi64::<32>(x[0]), _mm256_srli_epi64::<32>(x[1])] }
+        even_to_odd(self, x: [__m256i; 2]) -> [__m256i; 2] { [_mm256_slli_epi64::<32>(x[0]), _mm256_slli_epi64::<32>(x[1])] }
+        split_even_u16(self, x: [__m256i; 2]) -> [__m256i; 2] {{
+            let bytes = [_mm256_broadcastsi128_si256(split_even_u16()); 2];
+            halves!(_mm256_shuffle_epi8(x, bytes))
         }}
         to_f32(self, x: [__m256i; 2]) -> [__m256; 2] { halves!(_mm256_cvtepi32_ps(x)) }
     }
