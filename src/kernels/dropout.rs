@@ -24,7 +24,7 @@
 //! `alpha' = -alpha * scale`, and `a = ((1 - rate)(1 + rate alpha'^2))^(-1/2)` and `b = -a alpha' rate` bring mean 0 and variance 1 back.
 
 use super::matrix::MatMut;
-use super::reduce::{OnColumns, on_all_columns};
+use super::reduce::{OnRows, on_all_rows};
 use super::rng::{self, GROUP, Stream};
 use crate::simd::{Isa, LANES, Simd, SimdOp, slice};
 use core::fmt;
@@ -275,48 +275,30 @@ impl<R: Rule> SimdOp for Forward<'_, R> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let (rule, combine) = (self.rule, self.combine);
-        let columns = self.x.columns();
-        let words_per_row = columns.div_ceil(LANES);
-        let stream = &self.stream;
-        for i in 0..self.x.rows() {
-            let mask = self.mask.get_mut(i * words_per_row..).map_or(&mut [][..], |rest| {
-                let len = rest.len().min(words_per_row);
-                &mut rest[..len]
-            });
-            on_all_columns(simd, columns, &mut ForwardRow { rule, stream, i, x: self.x.row_mut(i), mask, combine });
-        }
+        on_all_rows(simd, (self.x.rows(), self.x.columns()), &mut self);
     }
 }
 
-/// One row of [`Forward`].
-struct ForwardRow<'a, R> {
-    rule: R,
-    stream: &'a Stream,
-    i: usize,
-    x: &'a mut [f32],
-    mask: &'a mut [u16],
-    combine: Combine,
-}
-
-impl<R: Rule> OnColumns for ForwardRow<'_, R> {
+impl<R: Rule> OnRows for Forward<'_, R> {
     #[inline(always)]
-    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>) {
-        let keep = self.rule.threshold().keep(simd, self.stream, self.i, columns.start / GROUP);
-        let first = columns.start / LANES;
-        let target = &mut self.x[columns];
-        let mut x = slice::load::<S, V>(simd, target);
-        for (j, x) in x.iter_mut().enumerate() {
-            let mut keep = keep[j] & simd.mask_to_bits(simd.mask_first(target.len() - j * LANES));
-            if let Some(mask) = self.mask.get_mut(first + j) {
-                if self.combine == Combine::And {
-                    keep &= *mask;
+    fn on_rows<S: Simd, const V: usize>(&mut self, simd: S, rows: Range<usize>, columns: Range<usize>) {
+        let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);
+        for i in rows {
+            let keep = self.rule.threshold().keep(simd, &self.stream, i, columns.start / GROUP);
+            let target = &mut self.x.row_mut(i)[columns.clone()];
+            let mut x = slice::load::<S, V>(simd, target);
+            for (j, x) in x.iter_mut().enumerate() {
+                let mut keep = keep[j] & simd.mask_to_bits(simd.mask_first(target.len() - j * LANES));
+                if let Some(mask) = self.mask.get_mut(i * words_per_row + first + j) {
+                    if self.combine == Combine::And {
+                        keep &= *mask;
+                    }
+                    *mask = keep;
                 }
-                *mask = keep;
+                *x = simd.select(simd.mask_from_bits(keep), self.rule.kept(simd, *x), self.rule.dropped(simd));
             }
-            *x = simd.select(simd.mask_from_bits(keep), self.rule.kept(simd, *x), self.rule.dropped(simd));
+            slice::store(simd, x, target);
         }
-        slice::store(simd, x, target);
     }
 }
 

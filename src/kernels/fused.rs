@@ -18,7 +18,7 @@ use super::norm::{
     BackwardColumns, ForwardColumns, GradientByOutputs, GradientSums, Gradients, Normalization, Shards, Totals, check_len,
     check_shape,
 };
-use super::reduce::{MICRO_SHARD, OnColumns, on_all_columns, vectors};
+use super::reduce::{MICRO_SHARD, OnRows, on_all_rows, vectors};
 use super::rng::{GROUP, Stream};
 use crate::simd::{Isa, LANES, Simd, SimdOp, slice};
 use core::ops::Range;
@@ -113,16 +113,16 @@ impl SimdOp for Forward<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        on_all_columns(simd, self.x.columns(), &mut self);
+        on_all_rows(simd, (self.x.rows(), self.x.columns()), &mut self);
     }
 }
 
-impl OnColumns for Forward<'_> {
+impl OnRows for Forward<'_> {
     #[inline(always)]
-    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>) {
+    fn on_rows<S: Simd, const V: usize>(&mut self, simd: S, rows: Range<usize>, columns: Range<usize>) {
         let of_columns = ForwardColumns::<S, V>::load(simd, &self.normalization, columns.clone());
         let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);
-        for i in 0..self.x.rows() {
+        for i in rows {
             let keep = self.dropout.keep(simd, &self.stream, i, columns.start / GROUP);
             let mut values = of_columns.forward(simd, vectors::<S, V>(simd, self.x.row(i), columns.clone()));
             let mask = &mut self.mask[i * words_per_row + first..][..V];
@@ -264,16 +264,16 @@ impl SimdOp for Backward<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        on_all_columns(simd, self.x.columns(), &mut self);
+        on_all_rows(simd, (self.x.rows(), self.x.columns()), &mut self);
     }
 }
 
-impl OnColumns for Backward<'_> {
+impl OnRows for Backward<'_> {
     #[inline(always)]
-    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>) {
+    fn on_rows<S: Simd, const V: usize>(&mut self, simd: S, rows: Range<usize>, columns: Range<usize>) {
         let of_columns = BackwardColumns::<S, V>::load(simd, &self.normalization, &self.sums, columns.clone());
         let words_per_row = self.x.columns().div_ceil(LANES);
-        for i in 0..self.x.rows() {
+        for i in rows {
             let x = vectors::<S, V>(simd, self.x.row(i), columns.clone());
             let dy = &mut self.dy.row_mut(i)[columns.clone()];
             let mut dz = vectors::<S, V>(simd, dy, 0..dy.len());

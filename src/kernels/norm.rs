@@ -29,7 +29,7 @@
 
 use super::gemm::RowBlocks;
 use super::matrix::{MatMut, MatRef};
-use super::reduce::{MICRO_SHARD, OnColumns, Tree, add_vectors, on_all_columns, vectors};
+use super::reduce::{MICRO_SHARD, OnColumns, OnRows, Tree, add_vectors, on_all_columns, on_all_rows, vectors};
 use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice};
 use core::ops::Range;
 
@@ -480,15 +480,15 @@ impl SimdOp for Forward<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        on_all_columns(simd, self.x.columns(), &mut self);
+        on_all_rows(simd, (self.x.rows(), self.x.columns()), &mut self);
     }
 }
 
-impl OnColumns for Forward<'_> {
+impl OnRows for Forward<'_> {
     #[inline(always)]
-    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>) {
+    fn on_rows<S: Simd, const V: usize>(&mut self, simd: S, rows: Range<usize>, columns: Range<usize>) {
         let of_columns = ForwardColumns::<S, V>::load(simd, &self.normalization, columns.clone());
-        for i in 0..self.x.rows() {
+        for i in rows {
             let x = vectors::<S, V>(simd, self.x.row(i), columns.clone());
             slice::store(simd, of_columns.forward(simd, x), &mut self.y.row_mut(i)[columns.clone()]);
         }
@@ -614,15 +614,15 @@ impl SimdOp for Backward<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        on_all_columns(simd, self.x.columns(), &mut self);
+        on_all_rows(simd, (self.x.rows(), self.x.columns()), &mut self);
     }
 }
 
-impl OnColumns for Backward<'_> {
+impl OnRows for Backward<'_> {
     #[inline(always)]
-    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>) {
+    fn on_rows<S: Simd, const V: usize>(&mut self, simd: S, rows: Range<usize>, columns: Range<usize>) {
         let of_columns = BackwardColumns::<S, V>::load(simd, &self.normalization, &self.sums, columns.clone());
-        for i in 0..self.x.rows() {
+        for i in rows {
             let x = vectors::<S, V>(simd, self.x.row(i), columns.clone());
             let dy = &mut self.dy.row_mut(i)[columns.clone()];
             let dx = of_columns.backward(simd, vectors(simd, dy, 0..dy.len()), x);
