@@ -279,8 +279,8 @@ impl<R: MapOp<1, N> + Copy, const N: usize> Epilogue for Updated<'_, R, N> {
         let (rule, mut parameters) = (self.rule, self.parameters.each_mut().map(|slice| &mut **slice));
         let target = place.tile::<ROWS, V>(self.leading_dimension);
         for_each_row!(ROWS, i => {
-            for j in 0..V {
-                tile[i][j] = update_state(simd, &rule, &mut parameters, target, (i, j), tile[i][j]);
+            for (j, value) in tile[i].iter_mut().enumerate() {
+                *value = update_state(simd, &rule, &mut parameters, target, (i, j), *value);
             }
         });
         if let Some(weights) = parameters.first_mut() {
