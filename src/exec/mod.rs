@@ -17,9 +17,9 @@
 //! everything else of a tile (`kernels::gemm`), and few rows go through the first product in stages.
 //!
 //! Tried, and left: with those columns of the inputs that belong to a part's weights gathered once more by that part, so that no gathered line
-//! is read by two, an epoch on 784-300-100-10 takes the same time on processors that share a cache, and 3 % less on others; rows come from main
-//! memory, and to fetch them twice costs what it saves. All layers updated in one run instead of a run for each: no difference. Stages of
-//! six rows at 64 rows for each part: 83 % of the peak instead of 85 %, but 65 instead of 60 where there is no common cache.
+//! is read by two, an epoch on 784-300-100-10 takes the same time on processors that share a cache; on others it seemed some percent faster, in
+//! few runs. Rows come from main memory, and to fetch them twice costs what it saves. All layers updated in one run instead of a run for each: no
+//! difference. Stages of six rows at 64 rows for each part: 83 % of the peak instead of 85 %; faster only where there is no common cache.
 
 mod activation;
 mod backward;

@@ -16,8 +16,8 @@
 //! | counter 2 | [`Stream::step`] |
 //! | counter 3 | [`Stream::layer`] |
 //!
-//! Of the four resulting words, column `j` takes number `j / 16 % 4`: sixteen counters in the lanes of a vector yield four vectors,
-//! each for sixteen neighbouring columns.
+//! Of the four resulting words, column `j` takes number `j / 16 % 4`: sixteen counters yield four vectors, each for sixteen
+//! neighbouring columns.
 //!
 //! Dropout does with sixteen bits for an element, so there a counter serves eight columns: the block of columns is
 //! `8 (j / 64) + j % 16 / 2`, and of word `j / 16 % 4` an even column takes the lower half and an odd one the upper.

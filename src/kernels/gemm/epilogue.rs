@@ -245,11 +245,7 @@ fn fetch_vectors<S: Simd, const V: usize>(simd: S, slice: &[f32], start: usize) 
 
 /// One step of an optimizer, with the product as the gradient: `w = rule(w, A B)`.
 ///
-/// The weights of a tile are written when all of its state is. A line that another processor has read takes some nanoseconds to write, and
-/// whatever is written behind it waits in the processor's queue of stores. With weights and state in turns, the queue was full at the
-/// end of a tile, and the multiply-adds of the next one waited with it; two dozen lines of weights alone find place in it. Half of
-/// 784 x 300 weights that another processor has read, a depth of 32: 102 microseconds in turns, 72 so, of which 54 are the
-/// multiply-adds.
+/// The weights of a tile are written when all of its state is, because other threads have read them; see the module's page.
 pub struct Updated<'a, R, const N: usize> {
     /// The optimizer.
     pub rule: R,
