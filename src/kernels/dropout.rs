@@ -24,8 +24,8 @@
 //! `alpha' = -alpha * scale`, and `a = ((1 - rate)(1 + rate alpha'^2))^(-1/2)` and `b = -a alpha' rate` bring mean 0 and variance 1 back.
 
 use super::matrix::MatMut;
-use super::reduce::{OnRows, on_all_rows};
 use super::rng::{self, GROUP, Stream};
+use super::walk::{OnRows, on_all_rows};
 use crate::simd::{Isa, LANES, Simd, SimdOp, slice};
 use core::fmt;
 use core::ops::Range;

@@ -12,14 +12,15 @@
 //! mask is that of ReLU and dropout together, in the format of [`dropout`](super::dropout).
 
 use super::dropout::{Dropout, check_mask};
-use super::gemm::{Epilogue, Place, check_bias, for_each_row, load_bias, store};
+use super::gemm::{Epilogue, Place, RowBlocks, check_bias, for_each_row, load_bias, store};
 use super::matrix::{MatMut, MatRef};
 use super::norm::{
-    BackwardColumns, ForwardColumns, GradientByOutputs, GradientSums, Gradients, Normalization, Shards, Totals, check_len,
-    check_shape,
+    BackwardColumns, ForwardColumns, GradientByOutputs, GradientSums, Gradients, Normalization, check_len, check_shape,
 };
-use super::reduce::{MICRO_SHARD, OnRows, on_all_rows, vectors};
+use super::reduce::MICRO_SHARD;
 use super::rng::{GROUP, Stream};
+use super::sums::{Replace, Shards, Totals};
+use super::walk::{OnRows, on_all_rows, vectors};
 use crate::simd::{Isa, LANES, Simd, SimdOp, slice};
 use core::ops::Range;
 
@@ -161,13 +162,12 @@ struct MaskedGradient<'a> {
 
 impl GradientByOutputs for MaskedGradient<'_> {
     #[inline(always)]
-    fn vectors<S: Simd, const V: usize>(&self, simd: S, i: usize, columns: Range<usize>) -> [S::F32; V] {
-        let word = i * self.dy.columns().div_ceil(LANES) + columns.start / LANES;
-        let mut dy = vectors::<S, V>(simd, self.dy.row(i), columns);
-        for (j, dy) in dy.iter_mut().enumerate() {
-            *dy = self.masked.gradient(simd, *dy, word + j);
-        }
-        dy
+    fn dy(&self) -> RowBlocks<'_> {
+        self.dy.into()
+    }
+    #[inline(always)]
+    fn masked<S: Simd>(&self, simd: S, dy: S::F32, i: usize, column: usize) -> S::F32 {
+        self.masked.gradient(simd, dy, i * self.dy.columns().div_ceil(LANES) + column / LANES)
     }
 }
 
@@ -203,7 +203,7 @@ pub fn batch_norm_relu_dropout_gradient_sums(
 ) {
     check_len("dgamma", x.columns(), dgamma.len());
     check_len("dbeta", x.columns(), dbeta.len());
-    isa.run(Totals { terms: gradients(dy, x, normalization, masked), first: 0, outputs: [dgamma, dbeta] });
+    isa.run(Totals { terms: gradients(dy, x, normalization, masked), first: 0, op: Replace, outputs: [dgamma, dbeta] });
 }
 
 /// The shards of [`batch_norm_relu_dropout_gradient_sums`], for the rows of one thread.

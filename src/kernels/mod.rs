@@ -73,6 +73,8 @@ pub mod optimizers;
 pub mod reduce;
 pub mod rng;
 pub mod softmax;
+mod sums;
 pub mod transpose;
+mod walk;
 
 pub use matrix::{MatMut, MatRef, extent};

@@ -29,7 +29,9 @@
 
 use super::gemm::RowBlocks;
 use super::matrix::{MatMut, MatRef};
-use super::reduce::{MICRO_SHARD, OnColumns, OnRows, Tree, add_vectors, on_all_columns, on_all_rows, vectors};
+use super::reduce::MICRO_SHARD;
+use super::sums::{Replace, Shards, Terms, Totals, Tree, Values, total_of};
+use super::walk::{OnColumns, OnRows, on_all_columns, on_all_rows, vectors};
 use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice};
 use core::ops::Range;
 
@@ -77,138 +79,6 @@ pub(super) fn check_shape(what: &str, expected: (usize, usize), found: (usize, u
     assert!(expected == found, "{what}: {} x {} expected, found {} x {}", expected.0, expected.1, found.0, found.1);
 }
 
-/// `N` quantities that are summed over rows.
-pub(super) trait Terms<const N: usize> {
-    /// What belongs to some columns, and stays in registers from row to row.
-    type Columns<S: Simd, const V: usize>: Copy;
-    /// The number of rows.
-    fn rows(&self) -> usize;
-    /// Loads what belongs to columns in `V` vectors, of which only the last may be partial.
-    fn columns<S: Simd, const V: usize>(&self, simd: S, columns: Range<usize>) -> Self::Columns<S, V>;
-    /// Adds the quantities of row `i`.
-    fn add<S: Simd, const V: usize>(
-        &self,
-        simd: S,
-        i: usize,
-        columns: Range<usize>,
-        of_columns: Self::Columns<S, V>,
-        sums: [[S::F32; V]; N],
-    ) -> [[S::F32; V]; N];
-}
-
-/// The sums over the rows of one micro-shard.
-#[inline(always)]
-fn shard_of<S: Simd, T: Terms<N>, const N: usize, const V: usize>(
-    simd: S,
-    terms: &T,
-    shard: usize,
-    columns: Range<usize>,
-    of_columns: T::Columns<S, V>,
-) -> [[S::F32; V]; N] {
-    let first = shard * MICRO_SHARD;
-    let mut sums = [[simd.zero(); V]; N];
-    for i in first..terms.rows().min(first + MICRO_SHARD) {
-        sums = terms.add(simd, i, columns.clone(), of_columns, sums);
-    }
-    sums
-}
-
-/// The sums over all rows.
-#[inline(always)]
-fn total_of<S: Simd, T: Terms<N>, const N: usize, const V: usize>(simd: S, terms: &T, columns: Range<usize>) -> [[S::F32; V]; N] {
-    let of_columns = terms.columns::<S, V>(simd, columns.clone());
-    let add = |mut a: [[S::F32; V]; N], b| {
-        for (a, b) in a.iter_mut().zip(b) {
-            *a = add_vectors(simd, *a, b);
-        }
-        a
-    };
-    let mut tree = Tree::new([[simd.zero(); V]; N]);
-    for shard in 0..terms.rows().div_ceil(MICRO_SHARD) {
-        let sums = shard_of::<S, T, N, V>(simd, terms, shard, columns.clone(), of_columns);
-        tree.push(sums, add);
-    }
-    tree.total(add)
-}
-
-/// Writes the totals of the columns from `first` on.
-pub(super) struct Totals<'a, T, const N: usize> {
-    pub(super) terms: T,
-    pub(super) first: usize,
-    pub(super) outputs: [&'a mut [f32]; N],
-}
-
-impl<T: Terms<N>, const N: usize> SimdOp for Totals<'_, T, N> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let len = self.outputs.first().map_or(0, |output| output.len());
-        on_all_columns(simd, len, &mut self);
-    }
-}
-
-impl<T: Terms<N>, const N: usize> OnColumns for Totals<'_, T, N> {
-    #[inline(always)]
-    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, range: Range<usize>) {
-        let columns = self.first + range.start..self.first + range.end;
-        let totals = total_of::<S, T, N, V>(simd, &self.terms, columns);
-        for (output, total) in self.outputs.iter_mut().zip(totals) {
-            slice::store(simd, total, &mut output[range.clone()]);
-        }
-    }
-}
-
-/// Writes the sums of each micro-shard.
-pub(super) struct Shards<'a, T, const N: usize> {
-    pub(super) terms: T,
-    pub(super) outputs: [MatMut<'a>; N],
-}
-
-impl<T: Terms<N>, const N: usize> SimdOp for Shards<'_, T, N> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let columns = self.outputs.first().map_or(0, MatMut::columns);
-        on_all_columns(simd, columns, &mut self);
-    }
-}
-
-impl<T: Terms<N>, const N: usize> OnColumns for Shards<'_, T, N> {
-    #[inline(always)]
-    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>) {
-        let of_columns = self.terms.columns::<S, V>(simd, columns.clone());
-        for shard in 0..self.terms.rows().div_ceil(MICRO_SHARD) {
-            let sums = shard_of::<S, T, N, V>(simd, &self.terms, shard, columns.clone(), of_columns);
-            for (output, sum) in self.outputs.iter_mut().zip(sums) {
-                slice::store(simd, sum, &mut output.row_mut(shard)[columns.clone()]);
-            }
-        }
-    }
-}
-
-/// `x`
-struct Values<'a>(RowBlocks<'a>);
-
-impl Terms<1> for Values<'_> {
-    type Columns<S: Simd, const V: usize> = ();
-    fn rows(&self) -> usize {
-        self.0.rows()
-    }
-    #[inline(always)]
-    fn columns<S: Simd, const V: usize>(&self, _: S, _: Range<usize>) {}
-    #[inline(always)]
-    fn add<S: Simd, const V: usize>(
-        &self,
-        simd: S,
-        i: usize,
-        columns: Range<usize>,
-        (): (),
-        [sums]: [[S::F32; V]; 1],
-    ) -> [[S::F32; V]; 1] {
-        [add_vectors(simd, sums, vectors(simd, self.0.row(i), columns))]
-    }
-}
-
 /// `(x - mean)^2`, where the mean begins with that of column `first`.
 struct SquaredDeviations<'a> {
     x: RowBlocks<'a>,
@@ -221,23 +91,28 @@ impl Terms<1> for SquaredDeviations<'_> {
     fn rows(&self) -> usize {
         self.x.rows()
     }
+    fn in_one_block(&self, rows: Range<usize>) -> bool {
+        self.x.in_one_block(rows)
+    }
     #[inline(always)]
     fn columns<S: Simd, const V: usize>(&self, simd: S, columns: Range<usize>) -> [S::F32; V] {
         vectors::<S, V>(simd, self.mean, columns.start - self.first..columns.end - self.first)
     }
     #[inline(always)]
-    fn add<S: Simd, const V: usize>(
+    fn add<S: Simd, const ROWS: usize, const V: usize>(
         &self,
         simd: S,
-        i: usize,
+        first: usize,
         columns: Range<usize>,
         mean: [S::F32; V],
         [mut sums]: [[S::F32; V]; 1],
     ) -> [[S::F32; V]; 1] {
-        let x = vectors::<S, V>(simd, self.x.row(i), columns);
-        for (sum, (x, mean)) in sums.iter_mut().zip(x.into_iter().zip(mean)) {
-            let deviation = simd.sub(x, mean);
-            *sum = simd.mul_add(deviation, deviation, *sum);
+        let (tile, x) = self.x.tile::<ROWS, V>(first, columns);
+        for i in 0..ROWS {
+            for (j, sum) in sums.iter_mut().enumerate() {
+                let deviation = simd.sub(tile.load(simd, x, i, j), mean[j]);
+                *sum = simd.mul_add(deviation, deviation, *sum);
+            }
         }
         [sums]
     }
@@ -245,14 +120,20 @@ impl Terms<1> for SquaredDeviations<'_> {
 
 /// The gradient by the outputs of a normalization, as it is or behind a mask.
 pub(super) trait GradientByOutputs {
-    /// Some columns of row `i`, in `V` vectors of which only the last may be partial.
-    fn vectors<S: Simd, const V: usize>(&self, simd: S, i: usize, columns: Range<usize>) -> [S::F32; V];
+    /// The gradient as it is.
+    fn dy(&self) -> RowBlocks<'_>;
+    /// Sixteen columns of row `i`, or as many as there are, from `column` on, behind the mask.
+    fn masked<S: Simd>(&self, simd: S, dy: S::F32, i: usize, column: usize) -> S::F32;
 }
 
 impl GradientByOutputs for RowBlocks<'_> {
     #[inline(always)]
-    fn vectors<S: Simd, const V: usize>(&self, simd: S, i: usize, columns: Range<usize>) -> [S::F32; V] {
-        vectors(simd, self.row(i), columns)
+    fn dy(&self) -> RowBlocks<'_> {
+        *self
+    }
+    #[inline(always)]
+    fn masked<S: Simd>(&self, _: S, dy: S::F32, _: usize, _: usize) -> S::F32 {
+        dy
     }
 }
 
@@ -268,25 +149,31 @@ impl<G: GradientByOutputs> Terms<2> for Gradients<'_, G> {
     fn rows(&self) -> usize {
         self.x.rows()
     }
+    fn in_one_block(&self, rows: Range<usize>) -> bool {
+        self.x.in_one_block(rows.clone()) && self.dy.dy().in_one_block(rows)
+    }
     #[inline(always)]
     fn columns<S: Simd, const V: usize>(&self, simd: S, columns: Range<usize>) -> [[S::F32; V]; 2] {
         mean_and_inverse_deviation(simd, &self.normalization, columns)
     }
     #[inline(always)]
-    fn add<S: Simd, const V: usize>(
+    fn add<S: Simd, const ROWS: usize, const V: usize>(
         &self,
         simd: S,
-        i: usize,
+        first: usize,
         columns: Range<usize>,
         [mean, inverse_deviation]: [[S::F32; V]; 2],
         [mut dgamma, mut dbeta]: [[S::F32; V]; 2],
     ) -> [[S::F32; V]; 2] {
-        let dy: [S::F32; V] = self.dy.vectors(simd, i, columns.clone());
-        let x: [S::F32; V] = vectors(simd, self.x.row(i), columns);
-        for j in 0..V {
-            let standardized = standardized(simd, x[j], mean[j], inverse_deviation[j]);
-            dgamma[j] = simd.mul_add(dy[j], standardized, dgamma[j]);
-            dbeta[j] = simd.add(dbeta[j], dy[j]);
+        let (of_dy, dy) = self.dy.dy().tile::<ROWS, V>(first, columns.clone());
+        let (of_x, x) = self.x.tile::<ROWS, V>(first, columns.clone());
+        for i in 0..ROWS {
+            for j in 0..V {
+                let dy = self.dy.masked(simd, of_dy.load(simd, dy, i, j), first + i, columns.start + j * LANES);
+                let standardized = standardized(simd, of_x.load(simd, x, i, j), mean[j], inverse_deviation[j]);
+                dgamma[j] = simd.mul_add(dy, standardized, dgamma[j]);
+                dbeta[j] = simd.add(dbeta[j], dy);
+            }
         }
         [dgamma, dbeta]
     }
@@ -342,12 +229,13 @@ impl OnColumns for Statistics<'_> {
         let first = self.first + range.start;
         let columns = first..self.first + range.end;
         let (mean, variance) = (&mut self.mean[range.clone()], &mut self.variance[range]);
-        let [mut sums] = total_of::<S, _, 1, V>(simd, &Values(self.x), columns.clone());
+        let mut tree = Tree::new([[simd.zero(); V]; 1]);
+        let [mut sums] = total_of(simd, &Values(self.x), columns.clone(), &mut tree);
         for sum in &mut sums {
             *sum = simd.div(*sum, rows);
         }
         slice::store(simd, sums, mean);
-        let [mut squares] = total_of::<S, _, 1, V>(simd, &SquaredDeviations { x: self.x, mean, first }, columns);
+        let [mut squares] = total_of(simd, &SquaredDeviations { x: self.x, mean, first }, columns, &mut tree);
         for square in &mut squares {
             *square = simd.div(*square, rows);
         }
@@ -413,7 +301,7 @@ impl SimdOp for Combine<'_> {
             for shard in 0..self.shards.rows() {
                 tree.push(simd.load_first(&self.shards.row(shard)[first..first + y.len()]), |a, b| simd.add(a, b));
             }
-            let total = tree.total(|a, b| simd.add(a, b));
+            let total = tree.total(simd.zero(), |a, b| simd.add(a, b));
             simd.store_first(simd.div(total, simd.splat(self.divisor)), y);
         }
     }
@@ -542,7 +430,7 @@ pub fn gradient_sums(
     check_shape("dy", (x.rows(), x.columns()), (dy.rows(), dy.columns()));
     check_len("dbeta", dgamma.len(), dbeta.len());
     assert!(first + dgamma.len() <= x.columns(), "columns up to {} expected, found {}", x.columns(), first + dgamma.len());
-    isa.run(Totals { terms: Gradients { dy, x, normalization }, first, outputs: [dgamma, dbeta] });
+    isa.run(Totals { terms: Gradients { dy, x, normalization }, first, op: Replace, outputs: [dgamma, dbeta] });
 }
 
 /// The shards of [`gradient_sums`], for the rows of one thread.

@@ -22,7 +22,7 @@ pub fn tree(shards: &[f32]) -> f32 {
 /// The sum over rows in micro-shards: `add` adds the term of a row to a sum.
 pub fn sum_over_rows(rows: usize, add: impl Fn(f32, usize) -> f32) -> f32 {
     let firsts = (0..rows).step_by(MICRO_SHARD);
-    let shards: Vec<f32> = firsts.map(|first| (first..rows.min(first + MICRO_SHARD)).fold(0.0, &add)).collect();
+    let shards: Vec<f32> = firsts.map(|first| (first..rows.min(first + MICRO_SHARD)).fold(-0.0, &add)).collect();
     tree(&shards)
 }
 

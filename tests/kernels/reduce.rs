@@ -64,6 +64,12 @@ fn column_sums_equal_their_twins() {
             sums_case(Place::Heap, (rows, n));
         }
     }
+    // Levels of the tree that are made only for so many shards.
+    for rows in [64, 65, 128].map(|shards| shards * MICRO_SHARD) {
+        for n in [1, 4 * LANES, 4 * LANES + 1] {
+            sums_case(Place::Heap, (rows, n));
+        }
+    }
 }
 
 #[test]

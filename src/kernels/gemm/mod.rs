@@ -20,6 +20,7 @@ mod micro;
 mod shapes;
 
 use super::matrix::MatRef;
+use crate::simd::tile::Tile;
 use crate::simd::{Isa, LANES};
 use core::ops::Range;
 pub use epilogue::{Accumulated, Biased, BiasedRelu, Epilogue, Place, Stored, Updated, UpdatedByRow};
@@ -101,6 +102,28 @@ impl<'a> RowBlocks<'a> {
         let (block, row) = if i < self.rows_per_block { (0, i) } else { (i / self.rows_per_block, i % self.rows_per_block) };
         let start = block * self.block_stride + row * self.leading_dimension;
         &self.data[start..start + self.columns]
+    }
+
+    /// Whether some rows lie at equal distances.
+    #[inline]
+    pub(super) fn in_one_block(&self, rows: Range<usize>) -> bool {
+        rows.end <= self.rows_per_block
+            || rows.is_empty()
+            || rows.start / self.rows_per_block == (rows.end - 1) / self.rows_per_block
+    }
+
+    /// Some columns of `ROWS` rows in one block: their place, and where that is. There must be such rows and columns.
+    #[inline(always)]
+    #[track_caller]
+    pub(super) fn tile<const ROWS: usize, const V: usize>(
+        &self,
+        first: usize,
+        columns: Range<usize>,
+    ) -> (Tile<ROWS, V>, &'a [f32]) {
+        debug_assert!(first + ROWS <= self.rows && columns.end <= self.columns && self.in_one_block(first..first + ROWS));
+        let (block, row) =
+            if first < self.rows_per_block { (0, first) } else { (first / self.rows_per_block, first % self.rows_per_block) };
+        (Tile::new(self.leading_dimension, (row, columns.start, columns.len())), &self.data[block * self.block_stride..])
     }
 }
 

@@ -1,0 +1,60 @@
+//! Ways through a matrix, some vectors of columns at a time.
+
+use crate::simd::{LANES, Simd, slice};
+use core::ops::Range;
+
+/// What is done with some columns of a matrix, row by row.
+pub(super) trait OnColumns {
+    /// For columns in `V` vectors, of which only the last may be partial.
+    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>);
+}
+
+/// All columns, four vectors at once: what belongs to columns stays in registers from row to row, and sums do not wait for each other.
+#[inline(always)]
+pub(super) fn on_all_columns<S: Simd>(simd: S, columns: usize, op: &mut impl OnColumns) {
+    let whole = columns - columns % (4 * LANES);
+    for start in (0..whole).step_by(4 * LANES) {
+        op.on_columns::<S, 4>(simd, start..start + 4 * LANES);
+    }
+    match (columns - whole).div_ceil(LANES) {
+        0 => {}
+        1 => op.on_columns::<S, 1>(simd, whole..columns),
+        2 => op.on_columns::<S, 2>(simd, whole..columns),
+        3 => op.on_columns::<S, 3>(simd, whole..columns),
+        _ => op.on_columns::<S, 4>(simd, whole..columns),
+    }
+}
+
+/// What is done with some rows of some columns, each row for itself.
+pub(super) trait OnRows {
+    /// For columns in `V` vectors, of which only the last may be partial.
+    fn on_rows<S: Simd, const V: usize>(&mut self, simd: S, rows: Range<usize>, columns: Range<usize>);
+}
+
+/// All rows of all columns: some rows from their first column to the last, then the next. In a matrix that no cache holds, a walk down
+/// four vectors of columns would open another page for every row.
+#[inline(always)]
+pub(super) fn on_all_rows<S: Simd>(simd: S, (rows, columns): (usize, usize), op: &mut impl OnRows) {
+    /// Few enough that all their pages stay known, many enough that what belongs to columns is seldom loaded.
+    const ROWS_AT_ONCE: usize = 16;
+    struct SomeRows<'a, O> {
+        op: &'a mut O,
+        rows: Range<usize>,
+    }
+    impl<O: OnRows> OnColumns for SomeRows<'_, O> {
+        #[inline(always)]
+        fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>) {
+            self.op.on_rows::<S, V>(simd, self.rows.clone(), columns);
+        }
+    }
+    for first in (0..rows).step_by(ROWS_AT_ONCE) {
+        let rows = first..rows.min(first + ROWS_AT_ONCE);
+        on_all_columns(simd, columns, &mut SomeRows { op: &mut *op, rows });
+    }
+}
+
+/// Some columns of a row, in `V` vectors of which only the last may be partial.
+#[inline(always)]
+pub(super) fn vectors<S: Simd, const V: usize>(simd: S, row: &[f32], columns: Range<usize>) -> [S::F32; V] {
+    slice::load(simd, &row[columns])
+}
