@@ -14,7 +14,7 @@
 //!
 //! A line of memory that one processor has read, another can write only after it has taken it back: 7 nanoseconds a line where they share a cache
 //! of level 3, 30 where they do not. That, not arithmetic, is most of what a step on two threads loses. So weights are stored behind
-//! everything else of a tile (`kernels::gemm`), and few rows go through the first product in stages.
+//! everything else of a tile, or spread over the next one (`kernels::gemm`), and few rows go through the first product in stages.
 //!
 //! Tried, and left: with those columns of the inputs that belong to a part's weights gathered once more by that part, so that no gathered line
 //! is read by two, an epoch on 784-300-100-10 takes the same time on processors that share a cache; on others it seemed some percent faster, in

@@ -52,6 +52,11 @@ impl MapOp<1, 1> for Sgd {
     }
 }
 
+/// Says that a branch is seldom taken, which keeps the other one free of jumps.
+#[cold]
+#[inline(always)]
+fn seldom() {}
+
 /// Gradient descent with momentum, plain or Nesterov's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Momentum {
@@ -81,7 +86,10 @@ impl MapOp<1, 2> for Momentum {
         let v = simd.flush_denormals(simd.mul_add(momentum, v, step));
         let w = match self.kind {
             MomentumKind::Classic => simd.add(w, v),
-            MomentumKind::Nesterov => simd.add(w, simd.mul_add(momentum, v, step)),
+            MomentumKind::Nesterov => {
+                seldom();
+                simd.add(w, simd.mul_add(momentum, v, step))
+            }
         };
         [w, v]
     }

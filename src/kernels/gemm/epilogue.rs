@@ -29,6 +29,9 @@ impl Place {
 pub trait Epilogue {
     /// Whether [`Epilogue::fetch`] does anything.
     const FETCHES: bool = false;
+    /// Whether so much is done to a tile that, at small depths, it should wait for [`Epilogue::finish_interleaved`] until the next is
+    /// computed.
+    const INTERLEAVES: bool = false;
 
     /// Refuses a product of another shape.
     ///
@@ -56,6 +59,26 @@ pub trait Epilogue {
     ///
     /// A loop over the rows of the tile has to be written out; see `for_each_row`.
     fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, tile: [[S::F32; V]; ROWS]);
+    /// [`Epilogue::finish`], with a share of other work before each vector of the tile.
+    #[inline(always)]
+    fn finish_interleaved<S: Simd, const ROWS: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        place: Place,
+        tile: [[S::F32; V]; ROWS],
+        work: &mut impl Work<S>,
+    ) {
+        for _ in 0..ROWS * V {
+            work.share(simd);
+        }
+        self.finish(simd, place, tile);
+    }
+}
+
+/// Work that is done in as many shares as a tile has vectors.
+pub trait Work<S: Simd> {
+    /// Does a share; nothing if all is done.
+    fn share(&mut self, simd: S);
 }
 
 /// A tile of C.
@@ -245,7 +268,8 @@ fn fetch_vectors<S: Simd, const V: usize>(simd: S, slice: &[f32], start: usize) 
 
 /// One step of an optimizer, with the product as the gradient: `w = rule(w, A B)`.
 ///
-/// The weights of a tile are written when all of its state is, because other threads have read them; see the module's page.
+/// The weights of a tile are written when all of its state is, because other threads have read them; or, at small depths, each vector in its
+/// time, while the next tile is computed. See the module's page.
 pub struct Updated<'a, R, const N: usize> {
     /// The optimizer.
     pub rule: R,
@@ -257,6 +281,8 @@ pub struct Updated<'a, R, const N: usize> {
 
 impl<R: MapOp<1, N> + Copy, const N: usize> Epilogue for Updated<'_, R, N> {
     const FETCHES: bool = true;
+    // Without state there is little to do, not worth the time to compile it.
+    const INTERLEAVES: bool = N > 1;
     #[track_caller]
     fn check(&self, m: usize, n: usize) {
         for slice in &self.parameters {
@@ -282,6 +308,30 @@ impl<R: MapOp<1, N> + Copy, const N: usize> Epilogue for Updated<'_, R, N> {
         if let Some(weights) = parameters.first_mut() {
             for_each_row!(ROWS, i => target.store_row(simd, weights, i, tile[i]));
         }
+    }
+    #[inline(always)]
+    fn finish_interleaved<S: Simd, const ROWS: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        place: Place,
+        tile: [[S::F32; V]; ROWS],
+        work: &mut impl Work<S>,
+    ) {
+        let (rule, leading_dimension) = (self.rule, self.leading_dimension);
+        let mut parameters = self.parameters.each_mut().map(|slice| &mut **slice);
+        let target = place.tile::<ROWS, V>(leading_dimension);
+        // The tile behind the next, which is computed now.
+        let ahead = (place.row + 2 * ROWS) * leading_dimension + place.column;
+        for_each_row!(ROWS, i => for_each_row!(V, j => {
+            work.share(simd);
+            for slice in &parameters {
+                fetch_vectors::<S, 1>(simd, slice, ahead + i * leading_dimension + j * LANES);
+            }
+            let value = update_state(simd, &rule, &mut parameters, target, (i, j), tile[i][j]);
+            if let Some(weights) = parameters.first_mut() {
+                target.store(simd, weights, (i, j), value);
+            }
+        }));
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::RowBlocks;
 use super::epilogue::{self, Epilogue, Place};
+use super::interleaved;
 use crate::kernels::matrix::MatRef;
 use crate::simd::{Isa, LANES, Simd, SimdOp};
 
@@ -11,23 +12,23 @@ use crate::simd::{Isa, LANES, Simd, SimdOp};
 #[derive(Clone, Copy)]
 pub(super) struct Product<'a> {
     m: usize,
-    n: usize,
-    a: &'a [f32],
-    a_row_stride: usize,
-    a_depth_stride: usize,
-    b: &'a [f32],
-    b_depth_stride: usize,
-    depth: Depth,
+    pub(super) n: usize,
+    pub(super) a: &'a [f32],
+    pub(super) a_row_stride: usize,
+    pub(super) a_depth_stride: usize,
+    pub(super) b: &'a [f32],
+    pub(super) b_depth_stride: usize,
+    pub(super) depth: Depth,
 }
 
 /// The dimension `k` that a product sums over: `len` rows of B from row `first` of a block on, `per_block` in each block.
 #[derive(Clone, Copy)]
-struct Depth {
-    first: usize,
-    len: usize,
-    per_block: usize,
-    a_block_stride: usize,
-    b_block_stride: usize,
+pub(super) struct Depth {
+    pub(super) first: usize,
+    pub(super) len: usize,
+    pub(super) per_block: usize,
+    pub(super) a_block_stride: usize,
+    pub(super) b_block_stride: usize,
 }
 
 impl<'a> Product<'a> {
@@ -143,6 +144,8 @@ pub(super) struct Panel {
     pub(super) starts: bool,
     /// Whether the chains end here, or leave their sums for the depth behind.
     pub(super) ends: bool,
+    /// Whether a tile waits to be finished until the next is computed, if two of them fit into the registers.
+    pub(super) interleaved: bool,
 }
 
 /// Computes a panel in tiles of `rows` rows and `vectors` vectors.
@@ -190,6 +193,12 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> SimdOp for Tiles<'_, 
         assert!(panels > 0 && tiles * ROWS <= product.m - row && column + width - LANES < product.n);
         // Wide tiles do most of the work, so what little a mask costs there is worth a version without.
         let unmasked = VECTORS > 2 || !S::MASKED_LOADS_ARE_FREE;
+        // A tile of one row is the only one.
+        let may_wait = E::INTERLEAVES && ROWS > 1 && ROWS <= interleaved::tile_rows(S::TILE_ROWS, VECTORS);
+        if may_wait && self.panel.interleaved {
+            // SAFETY: the rows and columns of the panel exist, as has been checked above.
+            return unsafe { interleaved::run::<S, E, ROWS, VECTORS>(simd, product, self.panel, self.epilogue) };
+        }
         if unmasked && product.n - column >= width {
             self.run_tiles::<S, true>(simd);
         } else {
@@ -202,7 +211,7 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, ROWS, VE
     /// All tiles of the panels, the last vector of the last of which is `WHOLE` or masked.
     #[inline(always)]
     fn run_tiles<S: Simd, const WHOLE: bool>(self, simd: S) {
-        let Panel { row, tiles, column, panels, starts, ends } = *self.panel;
+        let Panel { row, tiles, column, panels, starts, ends, .. } = *self.panel;
         let product = self.product;
         for (panel, number) in (0..panels).flat_map(|panel| (0..tiles).map(move |number| (panel, number))) {
             let (row, column) = (row + number * ROWS, column + panel * VECTORS * LANES);

@@ -16,6 +16,7 @@ macro_rules! for_each_row {
 pub(in crate::kernels) use for_each_row;
 
 mod epilogue;
+mod interleaved;
 mod micro;
 mod shapes;
 
@@ -23,7 +24,7 @@ use super::matrix::MatRef;
 use crate::simd::tile::Tile;
 use crate::simd::{Isa, LANES};
 use core::ops::Range;
-pub use epilogue::{Accumulated, Biased, BiasedRelu, Epilogue, Place, Stored, Updated, UpdatedByRow};
+pub use epilogue::{Accumulated, Biased, BiasedRelu, Epilogue, Place, Stored, Updated, UpdatedByRow, Work};
 pub(super) use epilogue::{check_bias, load_bias, store};
 use micro::{Panel, Product, SHALLOW, run_panel};
 pub use shapes::Cover;
@@ -198,7 +199,7 @@ fn longest_depth(m: usize, elements_of_b: usize) -> usize {
 const ELEMENTS_OF_A: usize = 64 * 1024;
 
 #[track_caller]
-fn run(isa: Isa, product: &Product<'_>, depth: Range<usize>, epilogue: &mut impl Epilogue) {
+fn run<E: Epilogue>(isa: Isa, product: &Product<'_>, depth: Range<usize>, epilogue: &mut E) {
     let (m, n, k) = (product.m(), product.n(), product.depth());
     epilogue.check(m, n);
     if m == 0 || n == 0 {
@@ -209,7 +210,7 @@ fn run(isa: Isa, product: &Product<'_>, depth: Range<usize>, epilogue: &mut impl
     let vectors = n.div_ceil(LANES);
     if vectors <= widest && m <= tile_rows[vectors - 1] && k <= DEPTH && depth == (0..k) {
         // One tile: in a small network, to cover it would take longer than to compute it.
-        let panel = Panel { row: 0, tiles: 1, column: 0, panels: 1, starts: true, ends: true };
+        let panel = Panel { row: 0, tiles: 1, column: 0, panels: 1, starts: true, ends: true, interleaved: false };
         return run_panel(isa, (m, vectors), product, &panel, epilogue);
     }
     let panels = Cover::new(vectors, widest);
@@ -226,7 +227,9 @@ fn run(isa: Isa, product: &Product<'_>, depth: Range<usize>, epilogue: &mut impl
         let part = product.part(first, len);
         for (first_row, rows) in Cover::new(m, (ELEMENTS_OF_A / len.max(1)).max(1)).parts() {
             for (first_vector, vectors, panels) in panels.groups() {
-                let tiles = Cover::new(rows, tile_rows[vectors - 1]);
+                let two_tiles_of = interleaved::tile_rows(tile_rows, vectors);
+                let interleaved = E::INTERLEAVES && k <= interleaved::DEPTH && two_tiles_of > 0;
+                let tiles = Cover::new(rows, if interleaved { two_tiles_of } else { tile_rows[vectors - 1] });
                 // Panels of one tile are computed without coming back here.
                 let beside = if tiles.larger + tiles.smaller == 1 { panels } else { 1 };
                 for panel in (0..panels).step_by(beside) {
@@ -237,6 +240,7 @@ fn run(isa: Isa, product: &Product<'_>, depth: Range<usize>, epilogue: &mut impl
                         panels: beside,
                         starts: first == 0,
                         ends: first + len == k,
+                        interleaved,
                     };
                     let below = Panel { row: first_row + tiles.larger * (tiles.size + 1), tiles: tiles.smaller, ..panel };
                     for (rows, panel) in [(tiles.size + 1, panel), (tiles.size, below)] {

@@ -1,0 +1,212 @@
+//! Tiles that wait in registers, and are finished while the next is computed.
+//!
+//! To finish a tile takes few multiply-adds but many other instructions, more than a processor looks ahead: at a depth of 32 an
+//! optimizer's step on 24 vectors kept the multiply-adds of the next tile waiting for a tenth of the time. So tiles are half as large here, two
+//! of them share the registers, and before each vector of one that is finished go some steps of the other's chains.
+#![allow(unsafe_code, reason = "A and B are read through pointers, as in `micro`")]
+
+use super::epilogue::{Epilogue, Place, Work};
+use super::micro::{Panel, Product};
+use crate::simd::{LANES, Simd};
+
+/// The greatest depth at which tiles wait. In a deeper product the end of a tile is a small part of it, and tiles of half the rows read B twice as
+/// often, which must then come from the cache of level 2: at a depth of 128 that gains 3 % or costs 10 %, by what else uses the processor.
+pub(super) const DEPTH: usize = 64;
+
+/// The fewest chains that keep the multiply-adds of today's processors busy: two at once, four cycles each.
+const CHAINS: usize = 8;
+
+/// The most rows of a tile of so many vectors of which the registers hold two; 0 if these are too few chains.
+pub(super) const fn tile_rows(tile_rows: [usize; 4], vectors: usize) -> usize {
+    let rows = tile_rows[vectors - 1] / 2;
+    if rows * vectors < CHAINS { 0 } else { rows }
+}
+
+/// All tiles of the panels.
+///
+/// # Safety
+/// All rows and columns of the panels must exist in the product.
+#[inline(always)]
+pub(super) unsafe fn run<S: Simd, E: Epilogue, const ROWS: usize, const VECTORS: usize>(
+    simd: S,
+    product: &Product<'_>,
+    panel: &Panel,
+    epilogue: &mut E,
+) {
+    // A copy, so that the compiler knows that no store of the epilogue changes it.
+    let product = *product;
+    for number in 0..panel.panels {
+        let column = panel.column + number * VECTORS * LANES;
+        let width = (product.n - column).min(VECTORS * LANES);
+        let mut waiting: Option<(Place, [[S::F32; VECTORS]; ROWS])> = None;
+        for number in 0..panel.tiles {
+            let place = Place { row: panel.row + number * ROWS, column, width };
+            // SAFETY: the caller promises that these rows and columns exist.
+            let mut chains = unsafe { Chains::<S, ROWS, VECTORS>::new(simd, &product, place) };
+            chains.tile = epilogue.begin(simd, place);
+            if let Some((place, tile)) = waiting {
+                epilogue.finish_interleaved(simd, place, tile, &mut chains);
+            }
+            chains.advance(simd, chains.remaining);
+            waiting = Some((place, chains.tile));
+        }
+        if let Some((place, tile)) = waiting {
+            epilogue.finish(simd, place, tile);
+        }
+    }
+}
+
+/// The chains of a tile, as far as they have got.
+struct Chains<S: Simd, const ROWS: usize, const VECTORS: usize> {
+    tile: [[S::F32; VECTORS]; ROWS],
+    /// What the next step reads: a column of A, and a row of B, whose last vector only as far as the mask is set.
+    a: *const f32,
+    b: *const f32,
+    last_mask: S::Mask,
+    a_row_stride: usize,
+    a_depth_stride: usize,
+    b_depth_stride: usize,
+    /// Steps that are left, and those of them before the next block.
+    remaining: usize,
+    in_block: usize,
+    per_block: usize,
+    /// From behind the end of a block to the start of the next, which may lie before it.
+    a_jump: usize,
+    b_jump: usize,
+    steps_per_share: usize,
+}
+
+impl<S: Simd, const ROWS: usize, const VECTORS: usize> Chains<S, ROWS, VECTORS> {
+    /// Chains of zeros, before the first step.
+    ///
+    /// # Safety
+    /// The rows and columns of the tile must exist in the product, for as long as the chains do.
+    #[inline(always)]
+    unsafe fn new(simd: S, product: &Product<'_>, Place { row, column, width }: Place) -> Self {
+        let Product { a_row_stride, a_depth_stride, b_depth_stride, depth, .. } = *product;
+        Self {
+            tile: [[simd.zero(); VECTORS]; ROWS],
+            a: product.a.as_ptr().wrapping_add(row * a_row_stride + depth.first * a_depth_stride),
+            b: product.b.as_ptr().wrapping_add(column + depth.first * b_depth_stride),
+            last_mask: simd.mask_first(width - (VECTORS - 1) * LANES),
+            a_row_stride,
+            a_depth_stride,
+            b_depth_stride,
+            remaining: depth.len,
+            in_block: depth.per_block - depth.first,
+            per_block: depth.per_block,
+            a_jump: depth.a_block_stride.wrapping_sub(depth.per_block.wrapping_mul(a_depth_stride)),
+            b_jump: depth.b_block_stride.wrapping_sub(depth.per_block.wrapping_mul(b_depth_stride)),
+            steps_per_share: depth.len / (ROWS * VECTORS),
+        }
+    }
+
+    /// Continues the chains by so many steps, or as many as are left.
+    #[inline(always)]
+    fn advance(&mut self, simd: S, steps: usize) {
+        let steps = steps.min(self.remaining);
+        self.remaining -= steps;
+        for _ in 0..steps {
+            let mut b_row = [simd.zero(); VECTORS];
+            for (j, vector) in b_row.iter_mut().enumerate() {
+                let source = self.b.wrapping_add(j * LANES);
+                // SAFETY: no more steps are made than the depth has rows, whose elements lie inside the slice of B, as the constructors of
+                // `Product` have checked; the columns exist, as the caller of `new` has promised.
+                *vector = unsafe {
+                    if j + 1 < VECTORS { simd.load_pointer(source) } else { simd.load_pointer_masked(source, self.last_mask) }
+                };
+            }
+            for (i, line) in self.tile.iter_mut().enumerate() {
+                // SAFETY: as above, for A and its rows.
+                let element = simd.splat(unsafe { *self.a.wrapping_add(i * self.a_row_stride) });
+                for (accumulator, vector) in line.iter_mut().zip(b_row) {
+                    *accumulator = simd.mul_add(element, vector, *accumulator);
+                }
+            }
+            self.a = self.a.wrapping_add(self.a_depth_stride);
+            self.b = self.b.wrapping_add(self.b_depth_stride);
+            self.in_block -= 1;
+            // Without a branch; a loop for each block is slower, where shares are as short as two steps.
+            if self.in_block == 0 {
+                self.a = self.a.wrapping_add(self.a_jump);
+                self.b = self.b.wrapping_add(self.b_jump);
+                self.in_block = self.per_block;
+            }
+        }
+    }
+}
+
+impl<S: Simd, const ROWS: usize, const VECTORS: usize> Work<S> for Chains<S, ROWS, VECTORS> {
+    #[inline(always)]
+    fn share(&mut self, simd: S) {
+        self.advance(simd, self.steps_per_share);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::MatMut;
+    use crate::kernels::gemm::{Stored, gemm_transposed};
+    use crate::kernels::matrix::MatRef;
+    use crate::simd::Isa;
+    use std::vec::Vec;
+
+    #[test]
+    fn two_tiles_fit_where_one_of_twice_the_rows_does() {
+        assert_eq!([1, 2, 3, 4].map(|vectors| tile_rows([8, 6, 6, 6], vectors)), [0, 0, 3, 3]);
+        assert_eq!([1, 2, 3, 4].map(|vectors| tile_rows([6, 2, 1, 0], vectors)), [0; 4]);
+    }
+
+    /// Counts the shares of work that it leaves, and wants all of them where there are so many vectors.
+    struct Counting<'a> {
+        stored: Stored<'a>,
+        interleaved: usize,
+    }
+
+    impl Epilogue for Counting<'_> {
+        const INTERLEAVES: bool = true;
+        fn check(&self, m: usize, n: usize) {
+            self.stored.check(m, n);
+        }
+        #[inline(always)]
+        fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, tile: [[S::F32; V]; ROWS]) {
+            self.stored.finish(simd, place, tile);
+        }
+        #[inline(always)]
+        fn finish_interleaved<S: Simd, const ROWS: usize, const V: usize>(
+            &mut self,
+            simd: S,
+            place: Place,
+            tile: [[S::F32; V]; ROWS],
+            work: &mut impl Work<S>,
+        ) {
+            // More than there is to do, which is not done.
+            for _ in 0..3 * ROWS * V {
+                work.share(simd);
+            }
+            self.interleaved += 1;
+            self.stored.finish(simd, place, tile);
+        }
+    }
+
+    #[test]
+    fn interleaved_tiles_have_the_bits_of_others() {
+        let number = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 1009.0 - 0.5;
+        for isa in Isa::available() {
+            let waits = tile_rows(isa.tile_rows(), 4) > 0;
+            for (m, n, k) in [(1, 64, 32), (7, 64, 32), (31, 61, 40), (9, 100, 12), (6, 300, 64), (20, 49, 0), (20, 64, 65)] {
+                let (a, b): (Vec<f32>, Vec<f32>) = ((0..k * m).map(number).collect(), (0..k * n).map(number).collect());
+                let (a, b) = (MatRef::new(&a, k, m, m), MatRef::new(&b, k, n, n));
+                let (mut found, mut expected) = (std::vec![7.0; m * n], std::vec![7.0; m * n]);
+                let mut counting = Counting { stored: Stored { c: MatMut::new(&mut found, m, n, n) }, interleaved: 0 };
+                gemm_transposed(isa, a.into(), (0, m), b.into(), &mut counting);
+                let expects_some = waits && k <= DEPTH && m > 3;
+                assert_eq!(counting.interleaved > 0, expects_some, "{isa}, {m} x {n} x {k}");
+                gemm_transposed(isa, a.into(), (0, m), b.into(), &mut Stored { c: MatMut::new(&mut expected, m, n, n) });
+                let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&found), bits(&expected), "{isa}, {m} x {n} x {k}");
+            }
+        }
+    }
+}
