@@ -30,7 +30,7 @@
 use super::gemm::RowBlocks;
 use super::matrix::{MatMut, MatRef};
 use super::reduce::MICRO_SHARD;
-use super::sums::{Replace, Shards, Terms, Totals, Tree, Values, total_of};
+use super::sums::{Replace, Shards, Terms, Totals, Tree, TreeOfColumns, Values, total_of};
 use super::walk::{OnColumns, OnRows, on_all_columns, on_all_rows, vectors};
 use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice};
 use core::ops::Range;
@@ -222,20 +222,24 @@ impl SimdOp for Statistics<'_> {
 }
 
 impl OnColumns for Statistics<'_> {
+    type Scratch<S: Simd, const V: usize> = TreeOfColumns<S, 1, V>;
+    #[inline(always)]
+    fn scratch<S: Simd, const V: usize>(simd: S) -> TreeOfColumns<S, 1, V> {
+        Tree::new([[simd.zero(); V]])
+    }
     /// Both passes over some columns before the next: the second finds them in the cache.
     #[inline(always)]
-    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, range: Range<usize>) {
+    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, range: Range<usize>, tree: &mut TreeOfColumns<S, 1, V>) {
         let rows = simd.splat(self.x.rows() as f32);
         let first = self.first + range.start;
         let columns = first..self.first + range.end;
         let (mean, variance) = (&mut self.mean[range.clone()], &mut self.variance[range]);
-        let mut tree = Tree::new([[simd.zero(); V]; 1]);
-        let [mut sums] = total_of(simd, &Values(self.x), columns.clone(), &mut tree);
+        let [mut sums] = total_of(simd, &Values(self.x), columns.clone(), tree);
         for sum in &mut sums {
             *sum = simd.div(*sum, rows);
         }
         slice::store(simd, sums, mean);
-        let [mut squares] = total_of(simd, &SquaredDeviations { x: self.x, mean, first }, columns, &mut tree);
+        let [mut squares] = total_of(simd, &SquaredDeviations { x: self.x, mean, first }, columns, tree);
         for square in &mut squares {
             *square = simd.div(*square, rows);
         }

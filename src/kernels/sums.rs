@@ -5,7 +5,7 @@ use super::gemm::RowBlocks;
 use super::matrix::MatMut;
 use super::reduce::MICRO_SHARD;
 use super::walk::{OnColumns, on_all_columns};
-use crate::simd::{LANES, MapOp, Simd, SimdOp, slice};
+use crate::simd::{MapOp, Simd, SimdOp, slice};
 use core::ops::Range;
 
 /// `N` quantities that are summed over rows.
@@ -105,22 +105,16 @@ impl<T: Terms<N>, O: MapOp<N, M>, const N: usize, const M: usize> SimdOp for Tot
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let len = self.outputs.first().map_or(0, |output| output.len());
-        let whole = len - len % (4 * LANES);
-        let mut tree = Tree::new([[simd.zero(); 4]; N]);
-        for start in (0..whole).step_by(4 * LANES) {
-            self.on_columns(simd, start..start + 4 * LANES, &mut tree);
-        }
-        match (len - whole).div_ceil(LANES) {
-            0 => {}
-            1 => self.on_columns(simd, whole..len, &mut Tree::new([[simd.zero(); 1]; N])),
-            2 => self.on_columns(simd, whole..len, &mut Tree::new([[simd.zero(); 2]; N])),
-            3 => self.on_columns(simd, whole..len, &mut Tree::new([[simd.zero(); 3]; N])),
-            _ => self.on_columns(simd, whole..len, &mut tree),
-        }
+        on_all_columns(simd, len, &mut self);
     }
 }
 
-impl<T: Terms<N>, O: MapOp<N, M>, const N: usize, const M: usize> Totals<'_, T, O, N, M> {
+impl<T: Terms<N>, O: MapOp<N, M>, const N: usize, const M: usize> OnColumns for Totals<'_, T, O, N, M> {
+    type Scratch<S: Simd, const V: usize> = TreeOfColumns<S, N, V>;
+    #[inline(always)]
+    fn scratch<S: Simd, const V: usize>(simd: S) -> TreeOfColumns<S, N, V> {
+        Tree::new([[simd.zero(); V]; N])
+    }
     #[inline(always)]
     fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, range: Range<usize>, tree: &mut TreeOfColumns<S, N, V>) {
         let totals = total_of(simd, &self.terms, self.first + range.start..self.first + range.end, tree);
@@ -160,8 +154,11 @@ impl<T: Terms<N>, const N: usize> SimdOp for Shards<'_, T, N> {
 }
 
 impl<T: Terms<N>, const N: usize> OnColumns for Shards<'_, T, N> {
+    type Scratch<S: Simd, const V: usize> = ();
     #[inline(always)]
-    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>) {
+    fn scratch<S: Simd, const V: usize>(_: S) {}
+    #[inline(always)]
+    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>, (): &mut ()) {
         let of_columns = self.terms.columns::<S, V>(simd, columns.clone());
         for shard in 0..self.terms.rows().div_ceil(MICRO_SHARD) {
             let sums = shard_of::<S, T, N, V>(simd, &self.terms, shard, columns.clone(), of_columns);

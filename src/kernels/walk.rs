@@ -5,23 +5,28 @@ use core::ops::Range;
 
 /// What is done with some columns of a matrix, row by row.
 pub(super) trait OnColumns {
+    /// Memory that is used for some columns after the other, so that it is made only once.
+    type Scratch<S: Simd, const V: usize>;
+    /// Makes it.
+    fn scratch<S: Simd, const V: usize>(simd: S) -> Self::Scratch<S, V>;
     /// For columns in `V` vectors, of which only the last may be partial.
-    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>);
+    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>, scratch: &mut Self::Scratch<S, V>);
 }
 
 /// All columns, four vectors at once: what belongs to columns stays in registers from row to row, and sums do not wait for each other.
 #[inline(always)]
-pub(super) fn on_all_columns<S: Simd>(simd: S, columns: usize, op: &mut impl OnColumns) {
+pub(super) fn on_all_columns<S: Simd, O: OnColumns>(simd: S, columns: usize, op: &mut O) {
     let whole = columns - columns % (4 * LANES);
+    let mut scratch = O::scratch(simd);
     for start in (0..whole).step_by(4 * LANES) {
-        op.on_columns::<S, 4>(simd, start..start + 4 * LANES);
+        op.on_columns::<S, 4>(simd, start..start + 4 * LANES, &mut scratch);
     }
     match (columns - whole).div_ceil(LANES) {
         0 => {}
-        1 => op.on_columns::<S, 1>(simd, whole..columns),
-        2 => op.on_columns::<S, 2>(simd, whole..columns),
-        3 => op.on_columns::<S, 3>(simd, whole..columns),
-        _ => op.on_columns::<S, 4>(simd, whole..columns),
+        1 => op.on_columns::<S, 1>(simd, whole..columns, &mut O::scratch(simd)),
+        2 => op.on_columns::<S, 2>(simd, whole..columns, &mut O::scratch(simd)),
+        3 => op.on_columns::<S, 3>(simd, whole..columns, &mut O::scratch(simd)),
+        _ => op.on_columns::<S, 4>(simd, whole..columns, &mut scratch),
     }
 }
 
@@ -42,8 +47,11 @@ pub(super) fn on_all_rows<S: Simd>(simd: S, (rows, columns): (usize, usize), op:
         rows: Range<usize>,
     }
     impl<O: OnRows> OnColumns for SomeRows<'_, O> {
+        type Scratch<S: Simd, const V: usize> = ();
         #[inline(always)]
-        fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>) {
+        fn scratch<S: Simd, const V: usize>(_: S) {}
+        #[inline(always)]
+        fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>, (): &mut ()) {
             self.op.on_rows::<S, V>(simd, self.rows.clone(), columns);
         }
     }

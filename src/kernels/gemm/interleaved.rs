@@ -6,7 +6,7 @@
 #![allow(unsafe_code, reason = "A and B are read through pointers, as in `micro`")]
 
 use super::epilogue::{Epilogue, Place, Work};
-use super::micro::{Panel, Product};
+use super::micro::{Panel, Product, step};
 use crate::simd::{LANES, Simd};
 
 /// The greatest depth at which tiles wait. In a deeper product the end of a tile is a small part of it, and tiles of half the rows read B twice as
@@ -22,7 +22,7 @@ pub(super) const fn tile_rows(tile_rows: [usize; 4], vectors: usize) -> usize {
     if rows * vectors < CHAINS { 0 } else { rows }
 }
 
-/// All tiles of the panels.
+/// All tiles of the panels, whose chains start and end here.
 ///
 /// # Safety
 /// All rows and columns of the panels must exist in the product.
@@ -107,22 +107,9 @@ impl<S: Simd, const ROWS: usize, const VECTORS: usize> Chains<S, ROWS, VECTORS> 
         let steps = steps.min(self.remaining);
         self.remaining -= steps;
         for _ in 0..steps {
-            let mut b_row = [simd.zero(); VECTORS];
-            for (j, vector) in b_row.iter_mut().enumerate() {
-                let source = self.b.wrapping_add(j * LANES);
-                // SAFETY: no more steps are made than the depth has rows, whose elements lie inside the slice of B, as the constructors of
-                // `Product` have checked; the columns exist, as the caller of `new` has promised.
-                *vector = unsafe {
-                    if j + 1 < VECTORS { simd.load_pointer(source) } else { simd.load_pointer_masked(source, self.last_mask) }
-                };
-            }
-            for (i, line) in self.tile.iter_mut().enumerate() {
-                // SAFETY: as above, for A and its rows.
-                let element = simd.splat(unsafe { *self.a.wrapping_add(i * self.a_row_stride) });
-                for (accumulator, vector) in line.iter_mut().zip(b_row) {
-                    *accumulator = simd.mul_add(element, vector, *accumulator);
-                }
-            }
+            // SAFETY: no more steps are made than the depth has rows, whose elements lie inside their slices, as the constructors of
+            // `Product` have checked; the rows and columns of the tile exist, as the caller of `new` has promised.
+            unsafe { step(simd, (self.a, self.a_row_stride), (self.b, Some(self.last_mask)), &mut self.tile) };
             self.a = self.a.wrapping_add(self.a_depth_stride);
             self.b = self.b.wrapping_add(self.b_depth_stride);
             self.in_block -= 1;
@@ -158,7 +145,7 @@ mod tests {
         assert_eq!([1, 2, 3, 4].map(|vectors| tile_rows([6, 2, 1, 0], vectors)), [0; 4]);
     }
 
-    /// Counts the shares of work that it leaves, and wants all of them where there are so many vectors.
+    /// Stores tiles, counts those that had waited, and asks for more shares of work than there are.
     struct Counting<'a> {
         stored: Stored<'a>,
         interleaved: usize,
@@ -181,7 +168,6 @@ mod tests {
             tile: [[S::F32; V]; ROWS],
             work: &mut impl Work<S>,
         ) {
-            // More than there is to do, which is not done.
             for _ in 0..3 * ROWS * V {
                 work.share(simd);
             }

@@ -144,8 +144,6 @@ pub(super) struct Panel {
     pub(super) starts: bool,
     /// Whether the chains end here, or leave their sums for the depth behind.
     pub(super) ends: bool,
-    /// Whether a tile waits to be finished until the next is computed, if two of them fit into the registers.
-    pub(super) interleaved: bool,
 }
 
 /// Computes a panel in tiles of `rows` rows and `vectors` vectors.
@@ -187,7 +185,7 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> SimdOp for Tiles<'_, 
         if ROWS > S::TILE_ROWS[VECTORS - 1] {
             unreachable!("no tile of {ROWS} rows and {VECTORS} vectors");
         }
-        let Panel { row, tiles, column, panels, .. } = *self.panel;
+        let Panel { row, tiles, column, panels, starts, ends } = *self.panel;
         let product = self.product;
         let width = panels * VECTORS * LANES;
         assert!(panels > 0 && tiles * ROWS <= product.m - row && column + width - LANES < product.n);
@@ -195,7 +193,7 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> SimdOp for Tiles<'_, 
         let unmasked = VECTORS > 2 || !S::MASKED_LOADS_ARE_FREE;
         // A tile of one row is the only one.
         let may_wait = E::INTERLEAVES && ROWS > 1 && ROWS <= interleaved::tile_rows(S::TILE_ROWS, VECTORS);
-        if may_wait && self.panel.interleaved {
+        if may_wait && tiles > 1 && starts && ends && product.depth.len <= interleaved::DEPTH {
             // SAFETY: the rows and columns of the panel exist, as has been checked above.
             return unsafe { interleaved::run::<S, E, ROWS, VECTORS>(simd, product, self.panel, self.epilogue) };
         }
@@ -211,7 +209,7 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, ROWS, VE
     /// All tiles of the panels, the last vector of the last of which is `WHOLE` or masked.
     #[inline(always)]
     fn run_tiles<S: Simd, const WHOLE: bool>(self, simd: S) {
-        let Panel { row, tiles, column, panels, starts, ends, .. } = *self.panel;
+        let Panel { row, tiles, column, panels, starts, ends } = *self.panel;
         let product = self.product;
         for (panel, number) in (0..panels).flat_map(|panel| (0..tiles).map(move |number| (panel, number))) {
             let (row, column) = (row + number * ROWS, column + panel * VECTORS * LANES);
@@ -345,24 +343,8 @@ impl<F: FnMut()> Steps<'_, F> {
             let now = rest.min(self.steps_per_fetch);
             (self.fetch)();
             for _ in 0..now {
-                let mut b_row = [simd.zero(); VECTORS];
-                for (j, vector) in b_row.iter_mut().enumerate() {
-                    let source = self.b.wrapping_add(j * LANES);
-                    // SAFETY: the caller promises that these elements of B are readable.
-                    *vector = unsafe {
-                        match last_mask {
-                            Some(mask) if j + 1 == VECTORS => simd.load_pointer_masked(source, mask),
-                            _ => simd.load_pointer(source),
-                        }
-                    };
-                }
-                for (i, line) in tile.iter_mut().enumerate() {
-                    // SAFETY: the caller promises that these elements of A are readable.
-                    let element = simd.splat(unsafe { *self.a.wrapping_add(i * self.a_row_stride) });
-                    for (accumulator, vector) in line.iter_mut().zip(b_row) {
-                        *accumulator = simd.mul_add(element, vector, *accumulator);
-                    }
-                }
+                // SAFETY: the caller promises that these elements of A and B are readable.
+                unsafe { step(simd, (self.a, self.a_row_stride), (self.b, last_mask), tile) };
                 for j in 0..VECTORS {
                     let ahead = self.ahead[usize::from(j >= VECTORS.div_ceil(2))];
                     let line = self.b.wrapping_add(j * LANES).wrapping_add(ahead);
@@ -376,6 +358,38 @@ impl<F: FnMut()> Steps<'_, F> {
                 self.b = self.b.wrapping_add(self.b_depth_stride);
             }
             rest -= now;
+        }
+    }
+}
+
+/// Continues the chains of a tile by one step, with a column of A and a row of B.
+///
+/// # Safety
+/// `ROWS` elements of A, each a stride behind the one before, and `VECTORS` vectors of B, the last one as far as the mask is set, must be
+/// readable.
+#[inline(always)]
+pub(super) unsafe fn step<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    simd: S,
+    (a, a_row_stride): (*const f32, usize),
+    (b, last_mask): (*const f32, Option<S::Mask>),
+    tile: &mut [[S::F32; VECTORS]; ROWS],
+) {
+    let mut b_row = [simd.zero(); VECTORS];
+    for (j, vector) in b_row.iter_mut().enumerate() {
+        let source = b.wrapping_add(j * LANES);
+        // SAFETY: the caller promises that these elements of B are readable.
+        *vector = unsafe {
+            match last_mask {
+                Some(mask) if j + 1 == VECTORS => simd.load_pointer_masked(source, mask),
+                _ => simd.load_pointer(source),
+            }
+        };
+    }
+    for (i, line) in tile.iter_mut().enumerate() {
+        // SAFETY: the caller promises that these elements of A are readable.
+        let element = simd.splat(unsafe { *a.wrapping_add(i * a_row_stride) });
+        for (accumulator, vector) in line.iter_mut().zip(b_row) {
+            *accumulator = simd.mul_add(element, vector, *accumulator);
         }
     }
 }

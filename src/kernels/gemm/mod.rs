@@ -99,18 +99,22 @@ impl<'a> RowBlocks<'a> {
         if self.columns == 0 {
             return &[];
         }
-        // A division takes as long as a sum over some columns of the row; most matrices are one block.
-        let (block, row) = if i < self.rows_per_block { (0, i) } else { (i / self.rows_per_block, i % self.rows_per_block) };
+        let (block, row) = self.block_and_row(i);
         let start = block * self.block_stride + row * self.leading_dimension;
         &self.data[start..start + self.columns]
+    }
+
+    /// The block of a row, and which row of the block it is.
+    #[inline(always)]
+    fn block_and_row(&self, i: usize) -> (usize, usize) {
+        // A division takes as long as a sum over some columns of the row; most matrices are one block.
+        if i < self.rows_per_block { (0, i) } else { (i / self.rows_per_block, i % self.rows_per_block) }
     }
 
     /// Whether some rows lie at equal distances.
     #[inline]
     pub(super) fn in_one_block(&self, rows: Range<usize>) -> bool {
-        rows.end <= self.rows_per_block
-            || rows.is_empty()
-            || rows.start / self.rows_per_block == (rows.end - 1) / self.rows_per_block
+        rows.is_empty() || self.block_and_row(rows.start).0 == self.block_and_row(rows.end - 1).0
     }
 
     /// Some columns of `ROWS` rows in one block: their place, and where that is. There must be such rows and columns.
@@ -122,8 +126,7 @@ impl<'a> RowBlocks<'a> {
         columns: Range<usize>,
     ) -> (Tile<ROWS, V>, &'a [f32]) {
         debug_assert!(first + ROWS <= self.rows && columns.end <= self.columns && self.in_one_block(first..first + ROWS));
-        let (block, row) =
-            if first < self.rows_per_block { (0, first) } else { (first / self.rows_per_block, first % self.rows_per_block) };
+        let (block, row) = self.block_and_row(first);
         (Tile::new(self.leading_dimension, (row, columns.start, columns.len())), &self.data[block * self.block_stride..])
     }
 }
@@ -210,7 +213,7 @@ fn run<E: Epilogue>(isa: Isa, product: &Product<'_>, depth: Range<usize>, epilog
     let vectors = n.div_ceil(LANES);
     if vectors <= widest && m <= tile_rows[vectors - 1] && k <= DEPTH && depth == (0..k) {
         // One tile: in a small network, to cover it would take longer than to compute it.
-        let panel = Panel { row: 0, tiles: 1, column: 0, panels: 1, starts: true, ends: true, interleaved: false };
+        let panel = Panel { row: 0, tiles: 1, column: 0, panels: 1, starts: true, ends: true };
         return run_panel(isa, (m, vectors), product, &panel, epilogue);
     }
     let panels = Cover::new(vectors, widest);
@@ -227,9 +230,11 @@ fn run<E: Epilogue>(isa: Isa, product: &Product<'_>, depth: Range<usize>, epilog
         let part = product.part(first, len);
         for (first_row, rows) in Cover::new(m, (ELEMENTS_OF_A / len.max(1)).max(1)).parts() {
             for (first_vector, vectors, panels) in panels.groups() {
-                let two_tiles_of = interleaved::tile_rows(tile_rows, vectors);
-                let interleaved = E::INTERLEAVES && k <= interleaved::DEPTH && two_tiles_of > 0;
-                let tiles = Cover::new(rows, if interleaved { two_tiles_of } else { tile_rows[vectors - 1] });
+                let tallest = match interleaved::tile_rows(tile_rows, vectors) {
+                    rows if rows > 0 && E::INTERLEAVES && k <= interleaved::DEPTH => rows,
+                    _ => tile_rows[vectors - 1],
+                };
+                let tiles = Cover::new(rows, tallest);
                 // Panels of one tile are computed without coming back here.
                 let beside = if tiles.larger + tiles.smaller == 1 { panels } else { 1 };
                 for panel in (0..panels).step_by(beside) {
@@ -240,7 +245,6 @@ fn run<E: Epilogue>(isa: Isa, product: &Product<'_>, depth: Range<usize>, epilog
                         panels: beside,
                         starts: first == 0,
                         ends: first + len == k,
-                        interleaved,
                     };
                     let below = Panel { row: first_row + tiles.larger * (tiles.size + 1), tiles: tiles.smaller, ..panel };
                     for (rows, panel) in [(tiles.size + 1, panel), (tiles.size, below)] {
