@@ -13,20 +13,36 @@ pub(super) trait OnColumns {
     fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>, scratch: &mut Self::Scratch<S, V>);
 }
 
-/// All columns, four vectors at once: what belongs to columns stays in registers from row to row, and sums do not wait for each other.
+/// All columns, [`Simd::COLUMN_VECTORS`] at once: what belongs to columns stays in registers from row to row, and sums do not wait for each
+/// other.
 #[inline(always)]
 pub(super) fn on_all_columns<S: Simd, O: OnColumns>(simd: S, columns: usize, op: &mut O) {
-    let whole = columns - columns % (4 * LANES);
+    // A number of vectors must be known where the code is written, so all are; a `const` block keeps those that are not used from being
+    // compiled.
+    if const { S::COLUMN_VECTORS >= 4 } {
+        in_strips::<S, O, 4>(simd, columns, op);
+    } else if const { S::COLUMN_VECTORS >= 2 } {
+        in_strips::<S, O, 2>(simd, columns, op);
+    } else {
+        in_strips::<S, O, 1>(simd, columns, op);
+    }
+}
+
+/// All columns, `V` vectors at once.
+#[inline(always)]
+fn in_strips<S: Simd, O: OnColumns, const V: usize>(simd: S, columns: usize, op: &mut O) {
+    let strip = V * LANES;
+    let whole = columns - columns % strip;
     let mut scratch = O::scratch(simd);
-    for start in (0..whole).step_by(4 * LANES) {
-        op.on_columns::<S, 4>(simd, start..start + 4 * LANES, &mut scratch);
+    for start in (0..whole).step_by(strip) {
+        op.on_columns::<S, V>(simd, start..start + strip, &mut scratch);
     }
     match (columns - whole).div_ceil(LANES) {
         0 => {}
-        1 => op.on_columns::<S, 1>(simd, whole..columns, &mut O::scratch(simd)),
-        2 => op.on_columns::<S, 2>(simd, whole..columns, &mut O::scratch(simd)),
-        3 => op.on_columns::<S, 3>(simd, whole..columns, &mut O::scratch(simd)),
-        _ => op.on_columns::<S, 4>(simd, whole..columns, &mut scratch),
+        1 if const { V > 1 } => op.on_columns::<S, 1>(simd, whole..columns, &mut O::scratch(simd)),
+        2 if const { V > 2 } => op.on_columns::<S, 2>(simd, whole..columns, &mut O::scratch(simd)),
+        3 if const { V > 3 } => op.on_columns::<S, 3>(simd, whole..columns, &mut O::scratch(simd)),
+        _ => op.on_columns::<S, V>(simd, whole..columns, &mut scratch),
     }
 }
 
@@ -37,7 +53,9 @@ pub(super) trait OnRows {
 }
 
 /// All rows of all columns: some rows from their first column to the last, then the next. In a matrix that no cache holds, a walk down
-/// four vectors of columns would open another page for every row.
+/// some vectors of columns would open another page for every row.
+///
+/// Always four vectors at once: a dropout draws random numbers for so many together.
 #[inline(always)]
 pub(super) fn on_all_rows<S: Simd>(simd: S, (rows, columns): (usize, usize), op: &mut impl OnRows) {
     /// Few enough that all their pages stay known, many enough that what belongs to columns is seldom loaded.
@@ -57,7 +75,7 @@ pub(super) fn on_all_rows<S: Simd>(simd: S, (rows, columns): (usize, usize), op:
     }
     for first in (0..rows).step_by(ROWS_AT_ONCE) {
         let rows = first..rows.min(first + ROWS_AT_ONCE);
-        on_all_columns(simd, columns, &mut SomeRows { op: &mut *op, rows });
+        in_strips::<S, _, 4>(simd, columns, &mut SomeRows { op: &mut *op, rows });
     }
 }
 

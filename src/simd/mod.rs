@@ -65,6 +65,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     const TILE_ROWS: [usize; 4];
     /// Whether a masked load is about as fast as another, so that GEMM tiles need no version of their own for whole vectors.
     const MASKED_LOADS_ARE_FREE: bool;
+    /// How many vectors of columns are taken at once on the way through rows, for what is summed and what belongs to columns to stay in
+    /// registers: 1, 2 or 4.
+    const COLUMN_VECTORS: usize;
 
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::F32;

@@ -26,6 +26,7 @@ impl Simd for Portable {
     // NEON has 32 registers of four lanes, SSE2 sixteen.
     const TILE_ROWS: [usize; 4] = if cfg!(target_arch = "aarch64") { [6, 2, 1, 0] } else { [3, 1, 0, 0] };
     const MASKED_LOADS_ARE_FREE: bool = false;
+    const COLUMN_VECTORS: usize = if cfg!(target_arch = "aarch64") { 2 } else { 1 };
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x16 {

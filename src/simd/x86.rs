@@ -63,6 +63,7 @@ impl Simd for Avx512 {
     // have, need no more than eight chains to hide the latency of the multiply-adds, and each further height is code.
     const TILE_ROWS: [usize; 4] = [8, 6, 6, 6];
     const MASKED_LOADS_ARE_FREE: bool = true;
+    const COLUMN_VECTORS: usize = 4;
 
     #[inline(always)]
     fn prefetch<const LEVEL: u32>(self, source: *const f32) {
@@ -257,6 +258,7 @@ impl Simd for Avx2 {
     // 16 registers, two a vector: 6 * 1 vectors are 12 accumulators, two registers hold a row of B, one a broadcast of A.
     const TILE_ROWS: [usize; 4] = [6, 2, 1, 0];
     const MASKED_LOADS_ARE_FREE: bool = false;
+    const COLUMN_VECTORS: usize = 2;
 
     #[inline(always)]
     fn prefetch<const LEVEL: u32>(self, source: *const f32) {

@@ -27,9 +27,9 @@ pub(super) const fn tile_rows(tile_rows: [usize; 4], vectors: usize) -> usize {
 /// # Safety
 /// All rows and columns of the panels must exist in the product.
 #[inline(always)]
-pub(super) unsafe fn run<S: Simd, E: Epilogue, const ROWS: usize, const VECTORS: usize>(
+pub(super) unsafe fn run<S: Simd, E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usize>(
     simd: S,
-    product: &Product<'_>,
+    product: &Product<'_, TRANSPOSED>,
     panel: &Panel,
     epilogue: &mut E,
 ) {
@@ -82,8 +82,9 @@ impl<S: Simd, const ROWS: usize, const VECTORS: usize> Chains<S, ROWS, VECTORS> 
     /// # Safety
     /// The rows and columns of the tile must exist in the product, for as long as the chains do.
     #[inline(always)]
-    unsafe fn new(simd: S, product: &Product<'_>, Place { row, column, width }: Place) -> Self {
-        let Product { a_row_stride, a_depth_stride, b_depth_stride, depth, .. } = *product;
+    unsafe fn new<const TRANSPOSED: bool>(simd: S, product: &Product<'_, TRANSPOSED>, Place { row, column, width }: Place) -> Self {
+        let Product { b_depth_stride, depth, .. } = *product;
+        let (a_row_stride, a_depth_stride) = (product.a_row_stride(), product.a_depth_stride());
         Self {
             tile: [[simd.zero(); VECTORS]; ROWS],
             a: product.a.as_ptr().wrapping_add(row * a_row_stride + depth.first * a_depth_stride),

@@ -9,13 +9,15 @@ use crate::simd::{Isa, LANES, Simd, SimdOp};
 
 /// The operands of a product `[m, k] * [k, n]`, checked: [`Product::of_rows`] and [`Product::of_columns`] make sure that every
 /// element that a tile reads lies inside its slice.
+///
+/// A is stored by its rows, or `TRANSPOSED` by its columns. Each has loops of its own: with two strides that are both unknown, a step
+/// of the chains needs up to as many instructions for its addresses as for its multiply-adds.
 #[derive(Clone, Copy)]
-pub(super) struct Product<'a> {
+pub(super) struct Product<'a, const TRANSPOSED: bool> {
     m: usize,
     pub(super) n: usize,
     pub(super) a: &'a [f32],
-    pub(super) a_row_stride: usize,
-    pub(super) a_depth_stride: usize,
+    a_leading_dimension: usize,
     pub(super) b: &'a [f32],
     pub(super) b_depth_stride: usize,
     pub(super) depth: Depth,
@@ -31,7 +33,7 @@ pub(super) struct Depth {
     pub(super) b_block_stride: usize,
 }
 
-impl<'a> Product<'a> {
+impl<'a> Product<'a, false> {
     /// `A B`.
     #[track_caller]
     pub(super) fn of_rows(a: MatRef<'a>, b: MatRef<'a>) -> Self {
@@ -42,14 +44,15 @@ impl<'a> Product<'a> {
             m,
             n,
             a: a.data(),
-            a_row_stride: a.leading_dimension(),
-            a_depth_stride: 1,
+            a_leading_dimension: a.leading_dimension(),
             b: b.data(),
             b_depth_stride: b.leading_dimension(),
             depth: Depth { first: 0, len: k, per_block: k.max(1), a_block_stride: 0, b_block_stride: 0 },
         }
     }
+}
 
+impl<'a> Product<'a, true> {
     /// `A^T B` for the columns `first..first + m` of A.
     #[track_caller]
     pub(super) fn of_columns(a: RowBlocks<'a>, first: usize, m: usize, b: RowBlocks<'a>) -> Self {
@@ -71,8 +74,7 @@ impl<'a> Product<'a> {
             m,
             n,
             a: if m == 0 || k == 0 { a.data } else { &a.data[first..] },
-            a_row_stride: 1,
-            a_depth_stride: a.leading_dimension,
+            a_leading_dimension: a.leading_dimension,
             b: b.data,
             b_depth_stride: b.leading_dimension,
             depth: Depth {
@@ -83,6 +85,20 @@ impl<'a> Product<'a> {
                 b_block_stride: b.block_stride,
             },
         }
+    }
+}
+
+impl<const TRANSPOSED: bool> Product<'_, TRANSPOSED> {
+    /// From an element of A to the one below it.
+    #[inline(always)]
+    pub(super) fn a_row_stride(&self) -> usize {
+        if TRANSPOSED { 1 } else { self.a_leading_dimension }
+    }
+
+    /// From an element of A to the next of its row.
+    #[inline(always)]
+    pub(super) fn a_depth_stride(&self) -> usize {
+        if TRANSPOSED { self.a_leading_dimension } else { 1 }
     }
 
     pub(super) fn m(&self) -> usize {
@@ -147,17 +163,17 @@ pub(super) struct Panel {
 }
 
 /// Computes a panel in tiles of `rows` rows and `vectors` vectors.
-pub(super) fn run_panel<E: Epilogue>(
+pub(super) fn run_panel<E: Epilogue, const TRANSPOSED: bool>(
     isa: Isa,
     (rows, vectors): (usize, usize),
-    product: &Product<'_>,
+    product: &Product<'_, TRANSPOSED>,
     panel: &Panel,
     epilogue: &mut E,
 ) {
     macro_rules! choose {
         ($($columns:literal: $($height:literal)+;)+) => {
             match (rows, vectors) {
-                $($(($height, $columns) => isa.run(Tiles::<E, $height, $columns> { product, panel, epilogue }),)+)+
+                $($(($height, $columns) => isa.run(Tiles::<E, TRANSPOSED, $height, $columns> { product, panel, epilogue }),)+)+
                 _ => unreachable!("no tile of {rows} rows and {vectors} vectors"),
             }
         };
@@ -170,34 +186,39 @@ pub(super) fn run_panel<E: Epilogue>(
     }
 }
 
-struct Tiles<'a, E, const ROWS: usize, const VECTORS: usize> {
-    product: &'a Product<'a>,
+struct Tiles<'a, E, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usize> {
+    product: &'a Product<'a, TRANSPOSED>,
     panel: &'a Panel,
     epilogue: &'a mut E,
 }
 
-impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> SimdOp for Tiles<'_, E, ROWS, VECTORS> {
+impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usize> SimdOp
+    for Tiles<'_, E, TRANSPOSED, ROWS, VECTORS>
+{
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        // A tile that this instruction set cannot hold in registers is never asked for; saying so keeps its code out of the binary.
-        if ROWS > S::TILE_ROWS[VECTORS - 1] {
+        // A tile that this instruction set cannot hold in registers is never asked for; saying so, before code is generated, keeps it out
+        // of the binary and of the time to compile it. So do the other constants in blocks.
+        if const { ROWS > S::TILE_ROWS[VECTORS - 1] } {
             unreachable!("no tile of {ROWS} rows and {VECTORS} vectors");
         }
         let Panel { row, tiles, column, panels, starts, ends } = *self.panel;
         let product = self.product;
         let width = panels * VECTORS * LANES;
         assert!(panels > 0 && tiles * ROWS <= product.m - row && column + width - LANES < product.n);
-        // Wide tiles do most of the work, so what little a mask costs there is worth a version without.
-        let unmasked = VECTORS > 2 || !S::MASKED_LOADS_ARE_FREE;
         // A tile of one row is the only one.
-        let may_wait = E::INTERLEAVES && ROWS > 1 && ROWS <= interleaved::tile_rows(S::TILE_ROWS, VECTORS);
-        if may_wait && tiles > 1 && starts && ends && product.depth.len <= interleaved::DEPTH {
+        if const { E::INTERLEAVES && ROWS > 1 && ROWS <= interleaved::tile_rows(S::TILE_ROWS, VECTORS) }
+            && (tiles > 1 && starts && ends && product.depth.len <= interleaved::DEPTH)
+        {
             // SAFETY: the rows and columns of the panel exist, as has been checked above.
-            return unsafe { interleaved::run::<S, E, ROWS, VECTORS>(simd, product, self.panel, self.epilogue) };
+            return unsafe { interleaved::run::<S, E, TRANSPOSED, ROWS, VECTORS>(simd, product, self.panel, self.epilogue) };
         }
-        if unmasked && product.n - column >= width {
+        // The tallest tiles do most of the work, of which wide ones most: what little a mask costs there is worth a version without.
+        if const { ROWS + 1 >= S::TILE_ROWS[VECTORS - 1] && (VECTORS > 2 || !S::MASKED_LOADS_ARE_FREE) }
+            && product.n - column >= width
+        {
             self.run_tiles::<S, true>(simd);
         } else {
             self.run_tiles::<S, false>(simd);
@@ -205,49 +226,59 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> SimdOp for Tiles<'_, 
     }
 }
 
-impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, ROWS, VECTORS> {
+impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, TRANSPOSED, ROWS, VECTORS> {
     /// All tiles of the panels, the last vector of the last of which is `WHOLE` or masked.
     #[inline(always)]
     fn run_tiles<S: Simd, const WHOLE: bool>(self, simd: S) {
-        let Panel { row, tiles, column, panels, starts, ends } = *self.panel;
-        let product = self.product;
-        for (panel, number) in (0..panels).flat_map(|panel| (0..tiles).map(move |number| (panel, number))) {
-            let (row, column) = (row + number * ROWS, column + panel * VECTORS * LANES);
+        // Copies, so that the compiler knows that no store of the epilogue changes them.
+        let (product, panel) = (*self.product, *self.panel);
+        // A row at a time: many requests at once would wait for each other.
+        let steps_per_fetch = if E::FETCHES { product.depth.len.div_ceil(ROWS) } else { usize::MAX };
+        for number in 0..panel.panels {
+            let column = panel.column + number * VECTORS * LANES;
             let width = if WHOLE { VECTORS * LANES } else { (product.n - column).min(VECTORS * LANES) };
-            let place = Place { row, column, width };
-            let mut tile = match self.epilogue.partial_sums() {
-                Some(c) if !starts => epilogue::load(simd, c, place),
-                _ => self.epilogue.begin::<S, ROWS, VECTORS>(simd, place),
-            };
             let next_panel = match column + width {
                 end if end < product.n => width,
                 // The first panel is the next again, for the rows below.
                 _ => column.wrapping_neg(),
             };
-            let ahead = match (number, tiles) {
-                _ if few_rows(ROWS) && product.depth.len > SHALLOW => {
-                    [rows_ahead(product.b_depth_stride) * product.b_depth_stride; 2]
+            for number in 0..panel.tiles {
+                let row = panel.row + number * ROWS;
+                let place = Place { row, column, width };
+                let ahead = match (number, panel.tiles) {
+                    _ if few_rows(ROWS) && product.depth.len > SHALLOW => {
+                        [rows_ahead(product.b_depth_stride) * product.b_depth_stride; 2]
+                    }
+                    (0, 1) => [next_panel; 2],
+                    // Each of the first two tiles fetches a half of the panel.
+                    (0, _) => [next_panel, 0],
+                    (1, _) => [0, next_panel],
+                    _ => [0; 2],
+                };
+                let mut tile = match self.epilogue.partial_sums() {
+                    Some(c) if !panel.starts => epilogue::load(simd, c, place),
+                    _ => self.epilogue.begin::<S, ROWS, VECTORS>(simd, place),
+                };
+                let mut next = row;
+                let fetch = || {
+                    self.epilogue.fetch::<S, VECTORS>(simd, next, column);
+                    next += 1;
+                };
+                // SAFETY: `run` has checked that all rows and columns of the panel exist.
+                unsafe {
+                    multiply::<S, TRANSPOSED, ROWS, VECTORS, WHOLE>(
+                        simd,
+                        &product,
+                        (row, column),
+                        ahead,
+                        (steps_per_fetch, fetch),
+                        &mut tile,
+                    )
+                };
+                match self.epilogue.partial_sums() {
+                    Some(c) if !panel.ends => epilogue::store(simd, c, place, tile),
+                    _ => self.epilogue.finish(simd, place, tile),
                 }
-                (0, 1) => [next_panel; 2],
-                // Each of the first two tiles fetches a half of the panel.
-                (0, _) => [next_panel, 0],
-                (1, _) => [0, next_panel],
-                _ => [0; 2],
-            };
-            let mut next = row;
-            let fetch = || {
-                self.epilogue.fetch::<S, VECTORS>(simd, next, column);
-                next += 1;
-            };
-            // A row at a time: many requests at once would wait for each other.
-            let steps_per_fetch = if E::FETCHES { product.depth.len.div_ceil(ROWS) } else { usize::MAX };
-            // SAFETY: `run` has checked that all rows and columns of the panel exist.
-            unsafe {
-                multiply::<S, ROWS, VECTORS, WHOLE>(simd, product, (row, column), ahead, (steps_per_fetch, fetch), &mut tile)
-            };
-            match self.epilogue.partial_sums() {
-                Some(c) if !ends => epilogue::store(simd, c, place, tile),
-                _ => self.epilogue.finish(simd, place, tile),
             }
         }
     }
@@ -260,15 +291,16 @@ impl<E: Epilogue, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, ROWS, VE
 /// Rows `row..row + ROWS` of A must exist, and of B all columns of the vectors from `column` on, but those of the last vector that
 /// lie beyond column `n` if it is not `WHOLE`.
 #[inline(always)]
-unsafe fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize, const WHOLE: bool>(
+unsafe fn multiply<S: Simd, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usize, const WHOLE: bool>(
     simd: S,
-    product: &Product<'_>,
+    product: &Product<'_, TRANSPOSED>,
     (row, column): (usize, usize),
     ahead: [usize; 2],
     (steps_per_fetch, mut fetch): (usize, impl FnMut()),
     accumulators: &mut [[S::F32; VECTORS]; ROWS],
 ) {
-    let Product { a_row_stride, a_depth_stride, b_depth_stride, depth, .. } = *product;
+    let Product { b_depth_stride, depth, .. } = *product;
+    let (a_row_stride, a_depth_stride) = (product.a_row_stride(), product.a_depth_stride());
     let last_mask = simd.mask_first((product.n - column).saturating_sub((VECTORS - 1) * LANES));
     let mut tile = *accumulators;
     let (mut a_block, mut b_block) = (row * a_row_stride, column);
@@ -293,16 +325,19 @@ unsafe fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize, const WHOLE
         } else if S::MASKED_LOADS_ARE_FREE {
             len
         } else {
-            let ends_inside = |p: usize| b + p * b_depth_stride + VECTORS * LANES <= product.b.len();
-            (0..len).rev().take_while(|&p| !ends_inside(p)).count()
+            let mut whole = len;
+            while whole > 0 && b + (whole - 1) * b_depth_stride + VECTORS * LANES > product.b.len() {
+                whole -= 1;
+            }
+            len - whole
         };
         // SAFETY: rows `first..first + len` of the block are rows of A and B, whose elements lie inside their slices, as the
         // constructors of `Product` have checked, and so do whole vectors of all rows of B but the masked ones.
         unsafe {
-            if WHOLE || !S::MASKED_LOADS_ARE_FREE {
+            if const { WHOLE || !S::MASKED_LOADS_ARE_FREE } {
                 steps.run::<S, ROWS, VECTORS>(simd, len - masked, None, &mut tile);
             }
-            if !WHOLE {
+            if const { !WHOLE } {
                 steps.run::<S, ROWS, VECTORS>(simd, masked, Some(last_mask), &mut tile);
             }
         }

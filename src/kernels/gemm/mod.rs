@@ -2,12 +2,15 @@
 
 /// Repeats an expression for each row of a tile, written out: in a loop, which the compiler might leave as one, a row number that is
 /// not a constant would send all accumulators through memory.
+///
+/// A condition in a `const` block is known before code is generated, so none is generated for rows that a tile does not have. Without such
+/// blocks, here and in `micro`, twice as much would go to the optimizer.
 macro_rules! for_each_row {
     ($rows:expr, $i:ident => $body:expr) => {
         for_each_row!(@ $rows, $i, $body, 0 1 2 3 4 5 6 7)
     };
     (@ $rows:expr, $i:ident, $body:expr, $($row:literal)+) => {
-        $(if $row < $rows {
+        $(if const { $row < $rows } {
             let $i = $row;
             $body;
         })+
@@ -202,7 +205,7 @@ fn longest_depth(m: usize, elements_of_b: usize) -> usize {
 const ELEMENTS_OF_A: usize = 64 * 1024;
 
 #[track_caller]
-fn run<E: Epilogue>(isa: Isa, product: &Product<'_>, depth: Range<usize>, epilogue: &mut E) {
+fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRANSPOSED>, depth: Range<usize>, epilogue: &mut E) {
     let (m, n, k) = (product.m(), product.n(), product.depth());
     epilogue.check(m, n);
     if m == 0 || n == 0 {
