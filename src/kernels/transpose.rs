@@ -9,6 +9,7 @@
 //! In blocks of sixteen by sixteen, which are turned in registers.
 
 use super::matrix::{MatMut, MatRef};
+use crate::simd::tile::Tile;
 use crate::simd::{Isa, LANES, Simd, SimdOp};
 
 /// `y = x^T`.
@@ -21,7 +22,7 @@ use crate::simd::{Isa, LANES, Simd, SimdOp};
 #[track_caller]
 pub fn transpose(isa: Isa, x: MatRef<'_>, y: MatMut<'_>) {
     check(&x, &y);
-    isa.run(Transpose { x, y, then: Then::Store });
+    isa.run(Transpose::<false, false> { x, y, mask: &[] });
 }
 
 /// `y = y + x^T`.
@@ -34,7 +35,7 @@ pub fn transpose(isa: Isa, x: MatRef<'_>, y: MatMut<'_>) {
 #[track_caller]
 pub fn transpose_added(isa: Isa, x: MatRef<'_>, y: MatMut<'_>) {
     check(&x, &y);
-    isa.run(Transpose { x, y, then: Then::Add });
+    isa.run(Transpose::<true, false> { x, y, mask: &[] });
 }
 
 /// `y = x^T` where the mask is set, else 0, whatever `x` is there.
@@ -52,7 +53,7 @@ pub fn transpose_masked(isa: Isa, x: MatRef<'_>, mask: &[u16], y: MatMut<'_>) {
     check(&x, &y);
     let words = y.rows() * y.columns().div_ceil(LANES);
     assert!(mask.len() == words, "a mask of {words} words expected, found {}", mask.len());
-    isa.run(Transpose { x, y, then: Then::Mask(mask) });
+    isa.run(Transpose::<false, true> { x, y, mask });
 }
 
 #[track_caller]
@@ -67,48 +68,75 @@ fn check(x: &MatRef<'_>, y: &MatMut<'_>) {
     );
 }
 
-/// What becomes of a column that has been turned into a row.
-#[derive(Clone, Copy)]
-enum Then<'a> {
-    Store,
-    Add,
-    Mask(&'a [u16]),
-}
-
-struct Transpose<'a> {
+/// `y = x^T`, `ADDED` to `y` or `MASKED`.
+struct Transpose<'a, const ADDED: bool, const MASKED: bool> {
     x: MatRef<'a>,
     y: MatMut<'a>,
-    then: Then<'a>,
+    mask: &'a [u16],
 }
 
-impl SimdOp for Transpose<'_> {
+impl<const ADDED: bool, const MASKED: bool> SimdOp for Transpose<'_, ADDED, MASKED> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let (m, n) = (self.x.rows(), self.x.columns());
-        let words = m.div_ceil(LANES);
-        for i in (0..m).step_by(LANES) {
-            let rows = (m - i).min(LANES);
-            for j in (0..n).step_by(LANES) {
-                let columns = (n - j).min(LANES);
-                let mut block = [simd.zero(); LANES];
-                for (k, row) in block.iter_mut().enumerate().take(rows) {
-                    *row = simd.load_first(&self.x.row(i + k)[j..j + columns]);
-                }
-                let block = simd.transpose(block);
-                for (k, column) in block.into_iter().enumerate().take(columns) {
-                    let y = &mut self.y.row_mut(j + k)[i..i + rows];
-                    let column = match self.then {
-                        Then::Store => column,
-                        Then::Add => simd.add(simd.load_first(y), column),
-                        Then::Mask(mask) => {
-                            let kept = simd.mask_from_bits(mask[(j + k) * words + i / LANES]);
-                            simd.select(kept, column, simd.zero())
-                        }
-                    };
-                    simd.store_first(column, y);
-                }
+        // Along the rows of `y`: writing goes on where it was, and it is reading that jumps, which the processor does ahead.
+        for j in (0..n).step_by(LANES) {
+            for i in (0..m).step_by(LANES) {
+                let (rows, columns) = ((m - i).min(LANES), (n - j).min(LANES));
+                let block = simd.transpose(self.load(simd, (i, rows), (j, columns)));
+                self.store(simd, (i, rows), (j, columns), &block);
             }
         }
+    }
+}
+
+impl<const ADDED: bool, const MASKED: bool> Transpose<'_, ADDED, MASKED> {
+    /// Some `rows` from row `i` of `x` on, of which some `columns` from column `j` on.
+    #[inline(always)]
+    fn load<S: Simd>(&self, simd: S, (i, rows): (usize, usize), (j, columns): (usize, usize)) -> [S::F32; LANES] {
+        let mut block = [simd.zero(); LANES];
+        if rows == LANES {
+            let tile = Tile::<LANES, 1>::new(self.x.leading_dimension(), (i, j, columns));
+            for (k, row) in block.iter_mut().enumerate() {
+                *row = tile.load(simd, self.x.data(), k, 0);
+            }
+        } else {
+            for (k, row) in block.iter_mut().enumerate().take(rows) {
+                *row = simd.load_first(&self.x.row(i + k)[j..j + columns]);
+            }
+        }
+        block
+    }
+
+    /// The same part of `x`, turned, to `y`.
+    #[inline(always)]
+    fn store<S: Simd>(&mut self, simd: S, (i, rows): (usize, usize), (j, columns): (usize, usize), block: &[S::F32; LANES]) {
+        if columns == LANES {
+            let tile = Tile::<LANES, 1>::new(self.y.leading_dimension(), (j, i, rows));
+            for (k, &column) in block.iter().enumerate() {
+                let column = self.masked(simd, (j + k, i), column);
+                let y = self.y.data_mut();
+                let column = if ADDED { simd.add(tile.load(simd, y, k, 0), column) } else { column };
+                tile.store(simd, y, (k, 0), column);
+            }
+        } else {
+            for (k, &column) in block.iter().enumerate().take(columns) {
+                let column = self.masked(simd, (j + k, i), column);
+                let y = &mut self.y.row_mut(j + k)[i..i + rows];
+                let column = if ADDED { simd.add(simd.load_first(y), column) } else { column };
+                simd.store_first(column, y);
+            }
+        }
+    }
+
+    /// What the mask leaves of sixteen elements from column `i` of row `j` of `y` on.
+    #[inline(always)]
+    fn masked<S: Simd>(&self, simd: S, (j, i): (usize, usize), elements: S::F32) -> S::F32 {
+        if !MASKED {
+            return elements;
+        }
+        let word = self.mask[j * self.y.columns().div_ceil(LANES) + i / LANES];
+        simd.select(simd.mask_from_bits(word), elements, simd.zero())
     }
 }

@@ -1,7 +1,7 @@
 //! The token for whatever the crate was compiled for, on the vector types of `wide`.
 
 use super::{LANES, Simd};
-use wide::{f32x16, i32x16, u32x16};
+use wide::{f32x4, f32x16, i32x16, u32x16};
 
 /// Whether `wide` multiplies and adds with one rounding on this target.
 pub(super) const FUSED: bool = cfg!(any(target_feature = "fma", all(target_arch = "aarch64", target_feature = "neon")));
@@ -173,7 +173,20 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn transpose(self, rows: [f32x16; LANES]) -> [f32x16; LANES] {
-        f32x16::transpose(rows)
+        // In blocks of four by four, for which there are shuffles; sixteen rows at once are taken apart and put together lane by lane. By
+        // reference: a copy of all rows takes longer than to turn them.
+        let mut columns = [f32x16::ZERO; LANES];
+        let from: &[[f32x4; 4]; LANES] = bytemuck::cast_ref(&rows);
+        let to: &mut [[f32x4; 4]; LANES] = bytemuck::cast_mut(&mut columns);
+        for i in 0..4 {
+            for j in 0..4 {
+                let block = f32x4::transpose([from[4 * i][j], from[4 * i + 1][j], from[4 * i + 2][j], from[4 * i + 3][j]]);
+                for k in 0..4 {
+                    to[4 * j + k][i] = block[k];
+                }
+            }
+        }
+        columns
     }
     #[inline(always)]
     fn mul_even_u32(self, a: i32x16, b: u32) -> i32x16 {
