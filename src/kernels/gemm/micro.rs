@@ -10,8 +10,8 @@ use crate::simd::{Isa, LANES, Simd, SimdOp};
 /// The operands of a product `[m, k] * [k, n]`, checked: [`Product::of_rows`] and [`Product::of_columns`] make sure that every
 /// element that a tile reads lies inside its slice.
 ///
-/// A is stored by its rows, or `TRANSPOSED` by its columns. Each has loops of its own: with two strides that are both unknown, a step
-/// of the chains needs up to as many instructions for its addresses as for its multiply-adds.
+/// The left matrix is what A holds, or its transpose if `TRANSPOSED`. Each has loops of its own: with two strides that are both unknown, the
+/// addresses of a step of the chains can take as long as its multiply-adds.
 #[derive(Clone, Copy)]
 pub(super) struct Product<'a, const TRANSPOSED: bool> {
     m: usize,
