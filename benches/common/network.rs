@@ -2,7 +2,7 @@
 
 use super::buffer::{Buffer, byte};
 use super::{Against, Candidate, Runner, id, isas, repeat, threads, timed};
-use selvedge::data::{Batches, shuffle};
+use selvedge::data::{Batches, shuffle, vec_in_huge_pages};
 use selvedge::exec::{Batch, Context, Inputs, Targets, predict, train_step};
 use selvedge::kernels::gather::Scaling;
 use selvedge::kernels::optimizers::{AdamSettings, Momentum, MomentumKind, Optimizer};
@@ -212,7 +212,9 @@ fn open_train_step(trained: Trained, isa: Isa, batch: usize, threads: usize) -> 
 /// Everything that an epoch does: shuffle, gather and convert the bytes, step.
 fn open_epoch(trained: Trained, isa: Isa, batch: usize, threads: usize) -> Runner {
     let mut training = Training::new(trained, isa, batch, threads);
-    let pixels: Vec<u8> = (0..ROWS * 784).map(byte).collect();
+    // As in a dataset.
+    let mut pixels = vec_in_huge_pages(ROWS * 784);
+    pixels.extend((0..ROWS * 784).map(byte));
     let (labels, workers) = (labels(ROWS), Workers::new(threads));
     let (mut order, mut epochs, mut batch_labels) = (vec![0; ROWS], 0, Vec::with_capacity(batch));
     Box::new(move |n| {

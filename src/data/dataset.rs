@@ -1,6 +1,6 @@
 //! [`Dataset`]: rows of bytes with a class each.
 
-use super::{error::DataError, split::ValidationSplit};
+use super::{error::DataError, huge_pages::vec_in_huge_pages, split::ValidationSplit};
 
 /// Rows of `u8` features, each with a label from `0..classes`, checked once when it is made.
 ///
@@ -134,7 +134,10 @@ impl Dataset {
     #[must_use]
     pub fn take(&self, n: usize) -> Self {
         let n = n.min(self.len());
-        self.with_rows(self.pixels[..n * self.row_len].to_vec(), self.labels[..n].to_vec())
+        let pixels = &self.pixels[..n * self.row_len];
+        let mut copy = vec_in_huge_pages(pixels.len());
+        copy.extend_from_slice(pixels);
+        self.with_rows(copy, self.labels[..n].to_vec())
     }
 
     /// A copy of the given rows, in the given order; a row may come more than once.
@@ -144,7 +147,7 @@ impl Dataset {
     #[must_use]
     #[track_caller]
     pub fn select(&self, rows: &[u32]) -> Self {
-        let mut pixels = Vec::with_capacity(rows.len() * self.row_len);
+        let mut pixels = vec_in_huge_pages(rows.len() * self.row_len);
         let mut labels = Vec::with_capacity(rows.len());
         for &row in rows {
             pixels.extend_from_slice(self.row(row as usize));

@@ -13,8 +13,9 @@
 //! # Hostile files
 //!
 //! A file is not trusted. The header is checked in full before anything is allocated for the elements; what is allocated then grows with
-//! the bytes that really arrive, up to what the header promises and never above [`IdxReader::max_bytes`]. Decompression stops one byte
-//! after the promised end, so a gzip bomb costs no more than an honest file of the promised size. Nothing here panics.
+//! the bytes that really arrive, to at most four times as much, and never above what the header promises and
+//! [`IdxReader::max_bytes`] allows. Decompression stops one byte after the promised end, so a gzip bomb costs no more than an honest file
+//! of the promised size. Nothing here panics.
 
 use std::{
     fs::File,
@@ -25,6 +26,7 @@ use std::{
 use flate2::bufread::MultiGzDecoder;
 
 use super::error::{DataError, IdxError};
+use super::huge_pages::ask_for_huge_pages;
 
 /// The type code of unsigned bytes.
 const UNSIGNED_BYTE: u8 = 0x08;
@@ -34,6 +36,9 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Memory taken on the word of the header alone. More is taken only as elements arrive.
 const FIRST_CAPACITY: usize = 1 << 20;
+
+/// How much more memory is taken when elements have filled it.
+const GROWTH: usize = 4;
 
 /// An array of unsigned bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,8 +154,7 @@ impl IdxReader {
     fn parse(&self, reader: &mut impl Read) -> Result<IdxArray, Failure> {
         let (dimensions, len) = self.parse_header(reader)?;
 
-        let mut elements = Vec::with_capacity(len.min(FIRST_CAPACITY));
-        reader.by_ref().take(len as u64).read_to_end(&mut elements)?;
+        let elements = read_elements(reader, len)?;
         if elements.len() < len {
             return Err(IdxError::PayloadTooShort { expected: len, found: elements.len() }.into());
         }
@@ -158,7 +162,6 @@ impl IdxReader {
         if fill(reader, &mut [0])? != 0 {
             return Err(IdxError::PayloadTooLong { expected: len, found_at_least: len + 1 }.into());
         }
-        elements.shrink_to_fit();
         Ok(IdxArray { shape: dimensions.iter().map(|&dimension| dimension as usize).collect(), elements })
     }
 
@@ -218,6 +221,25 @@ impl From<IdxError> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::Read(error)
+    }
+}
+
+/// The next `len` bytes, fewer if the reader ends.
+fn read_elements(reader: &mut impl Read, len: usize) -> io::Result<Vec<u8>> {
+    let mut elements = Vec::new();
+    elements.try_reserve_exact(len.min(FIRST_CAPACITY))?;
+    loop {
+        let room = elements.capacity().min(len) - elements.len();
+        let count = reader.by_ref().take(room as u64).read_to_end(&mut elements)?;
+        if count < room || elements.len() == len {
+            return Ok(elements);
+        }
+        // Copied, not grown: memory that the system moves may lose its huge pages.
+        let mut larger = Vec::new();
+        larger.try_reserve_exact(len.min(elements.len().saturating_mul(GROWTH)))?;
+        ask_for_huge_pages(larger.spare_capacity_mut());
+        larger.extend_from_slice(&elements);
+        elements = larger;
     }
 }
 
@@ -420,6 +442,17 @@ mod tests {
         let bytes = file(&[1 << 31, 1 << 31, 1], &[0; 10]);
         let error = IdxReader::with_dimensions(3).max_bytes(usize::MAX).decode(&bytes[..]).unwrap_err();
         assert!(matches!(error, IdxError::PayloadTooShort { expected, found: 10 } if expected == 1 << 62), "{error:?}");
+    }
+
+    #[test]
+    fn files_around_each_step_of_growth() {
+        let steps = [FIRST_CAPACITY, FIRST_CAPACITY * GROWTH, FIRST_CAPACITY * GROWTH * GROWTH];
+        for len in steps.into_iter().flat_map(|step| [step - 1, step, step + 1]) {
+            let payload: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+            let array = IdxReader::with_dimensions(3).decode(&file(&[1, len as u32, 1], &payload)[..]).unwrap();
+            assert!(array.elements() == payload, "{len} elements");
+            assert_eq!(array.into_elements().capacity(), len);
+        }
     }
 
     #[test]

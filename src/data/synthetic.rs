@@ -10,6 +10,7 @@
 
 use super::{
     dataset::Dataset,
+    huge_pages::vec_in_huge_pages,
     random::{Purpose, Random},
 };
 
@@ -28,7 +29,9 @@ pub const CLASSES: usize = 10;
 /// If there are more rows than [`Dataset::MAX_ROWS`], or than memory.
 pub fn garments(rows: usize, seed: u64) -> Dataset {
     assert!(rows <= Dataset::MAX_ROWS, "at most {} rows expected, found {rows}", Dataset::MAX_ROWS);
-    let mut pixels = vec![0; rows.saturating_mul(SIDE * SIDE)];
+    let bytes = rows.saturating_mul(SIDE * SIDE);
+    let mut pixels = vec_in_huge_pages(bytes);
+    pixels.resize(bytes, 0);
     let mut labels = vec![0; rows];
     let draw_run = |first: usize, pixels: &mut [u8], labels: &mut [u8]| {
         for (i, (image, label)) in pixels.chunks_exact_mut(SIDE * SIDE).zip(labels).enumerate() {
