@@ -1,4 +1,4 @@
-//! The innermost loops, and with `simd` and `parallel` the only unsafe code of the crate.
+//! The innermost loops, and with `interleaved`, `simd`, `parallel` and a call to the system in `data` the only unsafe code of the crate.
 #![allow(unsafe_code, reason = "A and B are read through pointers: a bounds check per element would cost half of the speed")]
 
 use super::RowBlocks;
@@ -308,7 +308,7 @@ unsafe fn multiply<S: Simd, const TRANSPOSED: bool, const ROWS: usize, const VEC
     while remaining > 0 {
         let len = remaining.min(depth.per_block - first);
         let (a, b) = (a_block + first * a_depth_stride, b_block + first * b_depth_stride);
-        let mut steps = Steps {
+        let mut steps = Steps::<_, TRANSPOSED> {
             a: product.a.as_ptr().wrapping_add(a),
             a_row_stride,
             a_depth_stride,
@@ -348,8 +348,15 @@ unsafe fn multiply<S: Simd, const TRANSPOSED: bool, const ROWS: usize, const VEC
     *accumulators = tile;
 }
 
+/// How many steps before it is read a line of a transposed A is asked for. Each step reads another line, a whole row further, which no
+/// processor foresees; where another part has written it, it lies in that part's cache or in level 3.
+///
+/// In training steps of 784-300-100-10 that gains 1.5 % at 512 rows with AVX-512, and 2 to 7 % from 64 rows on with AVX2, whose narrow
+/// tiles read A more often. From 4 to 16 steps are alike.
+const STEPS_AHEAD: usize = 8;
+
 /// Where the next step of a tile's chains reads, and what is fetched meanwhile.
-struct Steps<'a, F> {
+struct Steps<'a, F, const TRANSPOSED: bool> {
     a: *const f32,
     a_row_stride: usize,
     a_depth_stride: usize,
@@ -360,7 +367,7 @@ struct Steps<'a, F> {
     fetch: &'a mut F,
 }
 
-impl<F: FnMut()> Steps<'_, F> {
+impl<F: FnMut(), const TRANSPOSED: bool> Steps<'_, F, TRANSPOSED> {
     /// Continues the chains by `len` steps.
     ///
     /// # Safety
@@ -380,6 +387,10 @@ impl<F: FnMut()> Steps<'_, F> {
             for _ in 0..now {
                 // SAFETY: the caller promises that these elements of A and B are readable.
                 unsafe { step(simd, (self.a, self.a_row_stride), (self.b, last_mask), tile) };
+                if const { TRANSPOSED } {
+                    // The end of the tile below: what this one reads was fetched for the one above.
+                    simd.prefetch::<1>(self.a.wrapping_add(STEPS_AHEAD * self.a_depth_stride + 2 * ROWS - 1));
+                }
                 for j in 0..VECTORS {
                     let ahead = self.ahead[usize::from(j >= VECTORS.div_ceil(2))];
                     let line = self.b.wrapping_add(j * LANES).wrapping_add(ahead);
