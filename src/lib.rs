@@ -21,6 +21,8 @@ pub mod exec;
 #[cfg(feature = "io")]
 pub mod io;
 pub mod kernels;
+#[cfg(feature = "std")]
+pub mod memory;
 #[cfg(feature = "model")]
 pub mod model;
 pub mod parallel;

@@ -1,25 +1,18 @@
-//! [`Buffer`]: numbers at the start of a cache line, as a caller who cares about speed would provide them.
+//! [`Buffer`]: numbers where a caller who cares about speed would have them.
 
-use selvedge::plan::Aligned;
+use selvedge::memory;
 
-const PER_LINE: usize = 16;
-
-/// `f32` elements of which the first lies at the start of a cache line.
-pub(crate) struct Buffer {
-    storage: Vec<f32>,
-    start: usize,
-    len: usize,
-}
+/// `f32` elements, those of a large one in huge pages.
+pub(crate) struct Buffer(memory::Buffer);
 
 impl Buffer {
     /// `len` numbers between `-scale` and `scale`, the same in every run.
     pub(crate) fn new(len: usize, scale: f32) -> Self {
-        let mut storage = vec![0.0; len + PER_LINE];
-        let start = storage.as_ptr().align_offset(align_of::<Aligned<f32>>()).min(PER_LINE);
-        for (i, element) in storage.iter_mut().enumerate() {
+        let mut buffer = memory::Buffer::zeros(len);
+        for (i, element) in buffer.iter_mut().enumerate() {
             *element = (f32::from(byte(i)) / 127.5 - 1.0) * scale;
         }
-        Self { storage, start, len }
+        Self(buffer)
     }
 
     pub(crate) fn zeros(len: usize) -> Self {
@@ -27,11 +20,11 @@ impl Buffer {
     }
 
     pub(crate) fn get(&self) -> &[f32] {
-        &self.storage[self.start..][..self.len]
+        &self.0
     }
 
     pub(crate) fn get_mut(&mut self) -> &mut [f32] {
-        &mut self.storage[self.start..][..self.len]
+        &mut self.0
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::buffer::{Buffer, byte};
 use super::{Against, Candidate, Runner, id, isas, repeat, threads, timed};
-use selvedge::data::{Batches, shuffle, vec_in_huge_pages};
+use selvedge::data::{Batches, shuffle};
 use selvedge::exec::{Batch, Context, Inputs, Targets, predict, train_step};
 use selvedge::kernels::gather::Scaling;
 use selvedge::kernels::optimizers::{AdamSettings, Momentum, MomentumKind, Optimizer};
+use selvedge::memory::vec_in_huge_pages;
 use selvedge::parallel::{Executor, Pool, Serial};
 use selvedge::plan::{Activation, BatchNorm, Chain, LayerSpec, Memory, Network, Plan, Region, sequential};
 use selvedge::simd::Isa;

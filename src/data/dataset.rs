@@ -1,6 +1,7 @@
 //! [`Dataset`]: rows of bytes with a class each.
 
-use super::{error::DataError, huge_pages::vec_in_huge_pages, split::ValidationSplit};
+use super::{error::DataError, split::ValidationSplit};
+use crate::memory::vec_in_huge_pages;
 
 /// Rows of `u8` features, each with a label from `0..classes`, checked once when it is made.
 ///

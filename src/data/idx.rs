@@ -26,7 +26,7 @@ use std::{
 use flate2::bufread::MultiGzDecoder;
 
 use super::error::{DataError, IdxError};
-use super::huge_pages::ask_for_huge_pages;
+use crate::memory::ask_for_huge_pages;
 
 /// The type code of unsigned bytes.
 const UNSIGNED_BYTE: u8 = 0x08;

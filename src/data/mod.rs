@@ -9,7 +9,6 @@
 //! | What is drawn when it cannot be had? | [`synthetic`] |
 //! | What can a regression be tried on? | [`friedman`] |
 //! | How is an IDX file read? | [`idx`] |
-//! | Where does a dataset lie in memory? | [`vec_in_huge_pages`] |
 //! | What went wrong? | [`error`] |
 
 pub mod batches;
@@ -20,7 +19,6 @@ pub mod error;
 pub mod fashion_mnist;
 pub mod friedman;
 pub mod gradient_histograms;
-mod huge_pages;
 pub mod idx;
 pub(crate) mod random;
 mod split;
@@ -29,6 +27,5 @@ pub mod synthetic;
 pub use batches::{Batches, shuffle};
 pub use dataset::{Dataset, Statistics};
 pub use error::{DataError, DownloadError, IdxError};
-pub use huge_pages::vec_in_huge_pages;
 pub use idx::{IdxArray, IdxReader};
 pub use split::ValidationSplit;

@@ -10,9 +10,9 @@
 
 use super::{
     dataset::Dataset,
-    huge_pages::vec_in_huge_pages,
     random::{Purpose, Random},
 };
+use crate::memory::vec_in_huge_pages;
 
 /// Width and height of an image.
 pub const SIDE: usize = 28;

@@ -68,7 +68,7 @@ pub enum Inputs<'a> {
         order: &'a [u32],
     },
     /// Row `i` is row `order[i]` of bytes without padding, converted. Rows in random order come faster from huge pages, see
-    /// `data::vec_in_huge_pages`.
+    /// `memory::vec_in_huge_pages`.
     Bytes {
         /// All rows.
         rows: &'a [u8],

@@ -1,12 +1,12 @@
 //! [`Frozen`]: a trained model that only predicts, for many callers at once.
 
-use super::buffer::Buffer;
 use super::error::ModelError;
 use super::graph::Lowered;
 use super::model::Model;
 use crate::exec::{Context, Inputs, predict};
 use crate::kernels::norm::{Normalization, affine, fold_into_previous, inverse_deviation};
 use crate::kernels::{MatMut, MatRef};
+use crate::memory::Buffer;
 use crate::parallel::Serial;
 use crate::plan::{self, LayerSpec, MAX_INPUTS, MAX_OUTPUTS, Operation, Plan, arrange};
 use crate::simd::Isa;
@@ -54,7 +54,7 @@ impl Model {
         if rows == 0 {
             return Err(ModelError::setting("rows", "at least 1", rows));
         }
-        Frozen::new(&self.network, self.trainable.parameters.as_slice(), self.isa(), rows)
+        Frozen::new(&self.network, &self.trainable.parameters, self.isa(), rows)
     }
 }
 
@@ -74,11 +74,11 @@ impl Frozen {
             .collect();
         let mut layers = vec![plan::Layer::EMPTY; specs.len()];
         arrange(&mut inputs, &specs, &network.outputs, &mut layers)?;
-        let mut parameters = Buffer::new(layers.last().map_or(0, plan::Layer::end));
+        let mut parameters = Buffer::zeros(layers.last().map_or(0, plan::Layer::end));
         for (from, to) in network.layers.iter().zip(&layers) {
             for (from, to) in from.tensors().iter().zip(&to.tensors()) {
                 for row in 0..from.region.rows.min(to.region.rows) {
-                    let mut target = to.region.of_mut(parameters.as_mut_slice());
+                    let mut target = to.region.of_mut(&mut parameters);
                     target.row_mut(row).copy_from_slice(from.region.of(trained).row(row));
                 }
             }
@@ -90,7 +90,7 @@ impl Frozen {
                 let normalization = Normalization { mean, inverse_deviation: &deviation, gamma, beta };
                 let (mut scale, mut shift) = (vec![0.0; from.out_dim], vec![0.0; from.out_dim]);
                 affine(isa, normalization, &mut scale, &mut shift);
-                let (kernel, bias) = parameters.as_mut_slice()[to.range()].split_at_mut(to.kernel.len());
+                let (kernel, bias) = parameters[to.range()].split_at_mut(to.kernel.len());
                 let kernel = plan::Region { offset: 0, ..to.kernel }.of_mut(kernel);
                 fold_into_previous(isa, &scale, &shift, kernel, &mut bias[..to.out_dim]);
             }
@@ -120,7 +120,7 @@ impl Frozen {
 
     /// The memory that a caller needs; it may be used for any number of calls, one at a time.
     pub fn scratch(&self) -> Scratch {
-        Scratch(Buffer::new(self.plan().workspace_len()))
+        Scratch(Buffer::zeros(self.plan().workspace_len()))
     }
 
     /// The outputs for up to [`Frozen::rows`] rows.
@@ -138,7 +138,7 @@ impl Frozen {
         rows.iter_mut().zip(inputs).for_each(|(slot, rows)| *slot = Inputs::Rows(*rows));
         let plan = self.plan();
         let context = Context { isa: self.isa, plan: &plan, executor: &Serial::new(1) };
-        predict(&context, &rows[..inputs.len()], self.parameters.as_slice(), scratch.0.as_mut_slice(), outputs);
+        predict(&context, &rows[..inputs.len()], &self.parameters, &mut scratch.0, outputs);
     }
 
     /// The output for one row, of a model with one input and one output.

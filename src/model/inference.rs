@@ -1,6 +1,5 @@
 //! Evaluation and prediction over any number of rows, without allocating.
 
-use super::buffer::Buffer;
 use super::error::ModelError;
 use super::examples::{Examples, Minibatch, OrderedLabels};
 use super::graph::Lowered;
@@ -8,6 +7,7 @@ use super::history::{Evaluation, OutputEvaluation};
 use super::metrics::{RunningMetrics, Source};
 use crate::exec::{Context, Noise, Report, evaluate, predict, predict_with_dropout};
 use crate::kernels::MatMut;
+use crate::memory::Buffer;
 use crate::parallel::Executor;
 use crate::plan::{MAX_OUTPUTS, Plan};
 use crate::simd::Isa;
@@ -36,7 +36,7 @@ pub(super) struct Inference {
 impl Inference {
     pub(super) fn new(plan: &Plan<'_>, metrics: RunningMetrics) -> Self {
         let outputs = if metrics.looks_at_outputs() { plan.batch() * outputs_per_row(plan) } else { 0 };
-        Self { workspace: Buffer::new(plan.workspace_len()), order: vec![0; plan.batch()], metrics, outputs: vec![0.0; outputs] }
+        Self { workspace: Buffer::zeros(plan.workspace_len()), order: vec![0; plan.batch()], metrics, outputs: vec![0.0; outputs] }
     }
 }
 
@@ -55,7 +55,6 @@ impl Asked<'_> {
         let plan = inference_plan(self.network, self.executor.parts());
         let context = Context { isa: self.isa, plan: &plan, executor: self.executor };
         let Inference { workspace, metrics, outputs, .. } = &mut *self.memory;
-        let workspace = workspace.as_mut_slice();
         let mut total = Total::default();
         let mut first = 0;
         metrics.reset();
@@ -94,12 +93,12 @@ impl Asked<'_> {
             let results = &mut matrices(&plan, outputs, first..first + count, rows)[..plan.outputs().len()];
             let inputs = &inputs[..inputs_count];
             match noise {
-                None => predict(&context, inputs, self.parameters, workspace.as_mut_slice(), results),
+                None => predict(&context, inputs, self.parameters, workspace, results),
                 Some(noise) => {
                     // Minibatches of one pass take different random numbers.
                     let seed = noise.seed.wrapping_add((number as u64) << 32);
                     let noise = Noise { seed, ..noise };
-                    predict_with_dropout(&context, noise, inputs, self.parameters, workspace.as_mut_slice(), results);
+                    predict_with_dropout(&context, noise, inputs, self.parameters, workspace, results);
                 }
             }
         }

@@ -2,7 +2,6 @@
 
 #[cfg(feature = "io")]
 mod architecture;
-mod buffer;
 mod callback;
 pub mod callbacks;
 mod compile;

@@ -1,6 +1,5 @@
 //! [`Model`]: a network with weights, an optimizer and threads.
 
-use super::buffer::Buffer;
 use super::callbacks::Logs;
 use super::compile::Compile;
 use super::error::ModelError;
@@ -15,6 +14,7 @@ use super::summary::Summary;
 use super::trainable::Trainable;
 use crate::exec::{Clipping, Noise};
 use crate::kernels::MatRef;
+use crate::memory::Buffer;
 use crate::parallel::{MAX_PARTS, Pool};
 use crate::plan::Plan;
 use crate::simd::Isa;
@@ -68,7 +68,7 @@ impl Model {
             inference: Inference::new(&inference_plan(&network, threads), metrics.clone()),
             metrics,
             frozen: vec![0.0; network.frozen().map(|tensor| tensor.region.len()).sum()],
-            workspace: Buffer::new(0),
+            workspace: Buffer::zeros(0),
             gradients: Vec::new(),
             network,
         })
@@ -126,8 +126,8 @@ impl Model {
             network, seed, trainable, isa, clipping, penalized, pool, inference, workspace, gradients, metrics, frozen, ..
         } = self;
         let plan = Plan::training(network.network(), batch_size, pool.threads());
-        if workspace.as_slice().len() < plan.workspace_len() {
-            *workspace = Buffer::new(plan.workspace_len());
+        if workspace.len() < plan.workspace_len() {
+            *workspace = Buffer::zeros(plan.workspace_len());
         }
         if let Clipping::Norm(_) | Clipping::GlobalNorm(_) = clipping {
             gradients.resize(plan.parameters_len(), 0.0);
@@ -143,7 +143,7 @@ impl Model {
                 trainable,
                 executor: team,
                 plan,
-                workspace: workspace.as_mut_slice(),
+                workspace,
                 gradients,
                 inference,
                 metrics,
@@ -228,7 +228,7 @@ impl Model {
     /// Puts the threads to work for questions.
     fn ask<R>(&mut self, question: impl FnOnce(Asked<'_>) -> R) -> R {
         let Self { network, isa, pool, trainable, inference, .. } = self;
-        let parameters = trainable.parameters.as_slice();
+        let parameters = &trainable.parameters;
         pool.team(|executor| question(Asked { isa: *isa, network, executor, parameters, memory: inference }))
     }
 }

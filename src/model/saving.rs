@@ -288,9 +288,9 @@ pub(super) fn checkpoint(graph: &Graph, network: &Lowered, seed: u64, clipping: 
         }
         writer
     };
-    let parameters = trainable.parameters.as_slice();
+    let parameters = &trainable.parameters;
     let mut state = Vec::new();
-    for kind in trainable.state.as_slice().chunks_exact(parameters.len().max(1)) {
+    for kind in trainable.state.chunks_exact(parameters.len().max(1)) {
         state.extend_from_slice(&Vec::from(tensors(kind)));
     }
     let checkpoint = Checkpoint::new();
@@ -336,11 +336,11 @@ pub(super) fn restore(network: &Lowered, seed: u64, trainable: &mut Trainable, c
         Ok(())
     };
     let mut weights = checkpoint.reader(sections::WEIGHTS)?;
-    read(&mut weights, next.parameters.as_mut_slice())?;
+    read(&mut weights, &mut next.parameters)?;
     weights.finish()?;
     let mut state = checkpoint.reader(sections::STATE)?;
-    let len = next.parameters.as_slice().len();
-    for kind in next.state.as_mut_slice().chunks_exact_mut(len.max(1)) {
+    let len = next.parameters.len();
+    for kind in next.state.chunks_exact_mut(len.max(1)) {
         read(&mut state, kind)?;
     }
     state.finish()?;

@@ -98,19 +98,14 @@ impl<'a> Session<'a> {
         let penalty = if self.penalized { self.trainable.penalty(self.network, self.isa) } else { 0.0 };
         let freezes = !self.frozen.is_empty();
         if freezes {
-            let parameters = self.trainable.parameters.as_slice();
+            let parameters = &self.trainable.parameters;
             frozen(self.network, self.frozen).for_each(|(range, copy)| copy.copy_from_slice(&parameters[range]));
         }
         let Trainable { optimizer, progress, parameters, state, .. } = &mut *self.trainable;
         let noise = Noise { seed: self.seed, step: progress.steps() as u32 };
         let step = Step { optimizer: optimizer.next_step(progress), clipping: self.clipping, noise };
         let context = Context { isa: self.isa, plan: &self.plan, executor: self.executor };
-        let mut memory = Memory {
-            parameters: parameters.as_mut_slice(),
-            state: state.as_mut_slice(),
-            gradients: self.gradients,
-            workspace: self.workspace,
-        };
+        let mut memory = Memory { parameters, state, gradients: self.gradients, workspace: self.workspace };
         let report = match self.clipping {
             // A norm is that of what is trained.
             Clipping::Norm(_) | Clipping::GlobalNorm(_) if freezes => {
@@ -138,12 +133,7 @@ impl<'a> Session<'a> {
         self.gradients.resize(self.plan.parameters_len(), 0.0);
         let noise = Noise { seed: self.seed, step: progress.steps() as u32 };
         let context = Context { isa: self.isa, plan: &self.plan, executor: self.executor };
-        let mut memory = Memory {
-            parameters: parameters.as_mut_slice(),
-            state: state.as_mut_slice(),
-            gradients: self.gradients,
-            workspace: self.workspace,
-        };
+        let mut memory = Memory { parameters, state, gradients: self.gradients, workspace: self.workspace };
         gradients(&context, &noise, batch, &mut memory);
         let trainable = self.network.tensors.iter().filter(|tensor| tensor.trainable);
         trainable.map(|tensor| (tensor.name.as_str(), tensor.region.of(self.gradients)))
@@ -215,7 +205,7 @@ impl<'a> Session<'a> {
 
     /// All parameters in the layout of the plan, padding included: what [`Session::restore`] takes.
     pub fn parameters(&self) -> &[f32] {
-        self.trainable.parameters.as_slice()
+        &self.trainable.parameters
     }
 
     /// Puts parameters back.
@@ -223,7 +213,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// If there are more or fewer; nothing is changed then.
     pub fn restore(&mut self, parameters: &[f32]) -> Result<(), ModelError> {
-        let here = self.trainable.parameters.as_mut_slice();
+        let here = &mut self.trainable.parameters;
         if parameters.len() != here.len() {
             return Err(ModelError::WeightCount { expected: here.len(), found: parameters.len() });
         }
@@ -281,7 +271,7 @@ impl<'a> Session<'a> {
 
     fn asked(&mut self) -> Asked<'_> {
         let Self { isa, network, executor, trainable, inference, .. } = self;
-        Asked { isa: *isa, network, executor: *executor, parameters: trainable.parameters.as_slice(), memory: inference }
+        Asked { isa: *isa, network, executor: *executor, parameters: &trainable.parameters, memory: inference }
     }
 }
 

@@ -1,11 +1,11 @@
 //! [`Trainable`]: what training changes.
 
-use super::buffer::Buffer;
 use super::error::ModelError;
 use super::graph::{Lowered, NamedTensor};
 use super::optimizers::{Optimizer, Progress};
 use crate::kernels::MatRef;
 use crate::kernels::clipping::sum_of_squares;
+use crate::memory::Buffer;
 use crate::simd::Isa;
 
 /// Weights, optimizer, and how far training has come.
@@ -22,17 +22,17 @@ pub(super) struct Trainable {
 impl Trainable {
     pub(super) fn new(network: &Lowered, optimizer: Optimizer, seed: u64) -> Result<Self, ModelError> {
         let len = network.network().layers().last().map_or(0, crate::plan::Layer::end);
-        let mut parameters = Buffer::new(len);
+        let mut parameters = Buffer::zeros(len);
         for tensor in &network.tensors {
-            tensor.initialize(parameters.as_mut_slice(), seed)?;
+            tensor.initialize(&mut parameters, seed)?;
         }
-        let state = Buffer::new(len * optimizer.numbers_per_parameter());
+        let state = Buffer::zeros(len * optimizer.numbers_per_parameter());
         Ok(Self { optimizer, progress: Progress::default(), epochs: 0, parameters, state })
     }
 
     /// The tensors of parameters, each with its name.
     pub(super) fn weights<'a>(&'a self, network: &'a Lowered) -> impl Iterator<Item = (&'a str, MatRef<'a>)> {
-        network.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.region.of(self.parameters.as_slice())))
+        network.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.region.of(&self.parameters)))
     }
 
     /// Replaces all parameters, without padding.
@@ -44,7 +44,7 @@ impl Trainable {
         let mut rest = weights;
         for tensor in &network.tensors {
             let (values, more) = rest.split_at(tensor.elements());
-            tensor.set(self.parameters.as_mut_slice(), values);
+            tensor.set(&mut self.parameters, values);
             rest = more;
         }
         Ok(())
@@ -54,7 +54,7 @@ impl Trainable {
     pub(super) fn penalty(&self, network: &Lowered, isa: Isa) -> f64 {
         let mut sum = 0.0;
         for tensor in network.layers.iter().flat_map(crate::plan::Layer::tensors).filter(|tensor| !tensor.penalty.is_none()) {
-            let weights = tensor.region.of(self.parameters.as_slice());
+            let weights = tensor.region.of(&self.parameters);
             if tensor.penalty.l2 != 0.0 {
                 sum += f64::from(tensor.penalty.l2) * f64::from(sum_of_squares(isa, weights));
             }

@@ -1,20 +1,20 @@
-//! Memory for rows that are read in random order.
-//!
-//! The rows of a minibatch lie anywhere in a dataset. With pages of 4 KiB a processor has forgotten where almost each of them is, and looks
-//! that up in tables that lie in main memory too. In epochs of 784-300-100-10 on 47 MB of images a row took 340 ns to gather, with pages
-//! of 2 MiB 190, which makes an epoch 1 to 1.4 % shorter.
+//! Vectors in huge pages.
 #![allow(unsafe_code, reason = "the system is told how to lay out memory")]
 
 use core::mem::MaybeUninit;
+use std::vec::Vec;
 
-/// An empty vector with room for `capacity` elements, for rows that are to be gathered.
+/// The size of a huge page of most processors. No smaller page that a system has is larger, so multiples of it are borders of pages.
+pub(super) const HUGE_PAGE: usize = 2 << 20;
+
+/// An empty vector with room for `capacity` elements, for rows that are to be gathered and other large data.
 ///
 /// Where the system has huge pages for those who ask (Linux, unless `/sys/kernel/mm/transparent_hugepage/enabled` says `never`), the memory
-/// is laid out in pages of 2 MiB, as far as it fills them. Elsewhere this is [`Vec::with_capacity`]. Datasets are made in this way; for rows
-/// of one's own that are gathered it has to be asked for before they are written.
+/// is laid out in pages of 2 MiB, as far as it fills them. Elsewhere this is [`Vec::with_capacity`]. What is written already stays where it
+/// is, so nobody can ask later.
 ///
 /// ```
-/// use selvedge::data::vec_in_huge_pages;
+/// use selvedge::memory::vec_in_huge_pages;
 ///
 /// let (rows, columns) = (1000, 784);
 /// let mut numbers = vec_in_huge_pages(rows * columns);
@@ -33,11 +33,8 @@ pub fn vec_in_huge_pages<T>(capacity: usize) -> Vec<T> {
 
 /// Asks for huge pages where memory that has not been written yet fills them.
 #[cfg(all(target_os = "linux", not(miri)))]
-pub(super) fn ask_for_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
+pub(crate) fn ask_for_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
     use rustix::mm::{Advice, madvise};
-
-    /// The size of a huge page of most processors. No smaller page that a system has is larger, so multiples of it are borders of pages.
-    const HUGE_PAGE: usize = 2 << 20;
 
     let bytes = memory.as_mut_ptr().cast::<u8>();
     let before = bytes.align_offset(HUGE_PAGE);
@@ -51,7 +48,7 @@ pub(super) fn ask_for_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
 }
 
 #[cfg(not(all(target_os = "linux", not(miri))))]
-pub(super) fn ask_for_huge_pages<T>(_: &mut [MaybeUninit<T>]) {}
+pub(crate) fn ask_for_huge_pages<T>(_: &mut [MaybeUninit<T>]) {}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::print_stdout)]
