@@ -10,7 +10,7 @@
 //!
 //! | stage | part 0, first half of the depth | part 1, second half |
 //! |---|---|---|
-//! | 0 | rows of unit 0 | |
+//! | 0 | its inputs, rows of unit 0 | its inputs |
 //! | 1 | rows of unit 1 | rows of unit 0 |
 //! | 2 | rows of unit 2 | rows of unit 1 |
 //! | ... | | |
@@ -51,13 +51,16 @@ impl Pass<'_> {
         if !are_worth_it(self.context.isa, plan, self.rows) {
             return;
         }
-        self.run(parameters, |part, block| part.gather(block));
         let (parts, in_dim) = (plan.parts(), plan.layers()[0].in_dim);
         let units = parts * plan.rows_per_part(self.rows).div_ceil(UNIT);
         for stage in 0..units + parts - 1 {
             let unit_of = |part| stage.checked_sub(part).filter(|unit| *unit < units);
-            let owner_of = |part| unit_of(part).map(|unit| unit % parts);
+            // In the first stage each part is in its own block.
+            let owner_of = |part| if stage == 0 { Some(part) } else { unit_of(part).map(|unit| unit % parts) };
             self.run_in_blocks(parameters, owner_of, |part, of_owner, block| {
+                if stage == 0 {
+                    of_owner.gather(block);
+                }
                 let Some(unit) = unit_of(part) else { return };
                 let rows = share(unit / parts, UNIT, of_owner.rows);
                 let depth = share(part, in_dim.div_ceil(parts), in_dim);
