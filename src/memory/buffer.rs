@@ -6,8 +6,8 @@ use std::vec::Vec;
 
 /// A slice of `f32` for a plan: parameters, optimizer state or workspace.
 ///
-/// The first element lies at the start of a cache line. From 1 MiB on it lies at the start of a huge page, where the system has such; see
-/// [`vec_in_huge_pages`]. That takes up to 2 MiB more than the elements do, twice.
+/// The first element lies at the start of a cache line; on Linux, from 1 MiB on, at the start of a huge page, see
+/// [`vec_in_huge_pages`]. There a buffer takes up to 4 MiB more than its elements do: before the first page and in the last.
 ///
 /// ```
 /// use selvedge::memory::Buffer;
@@ -34,7 +34,7 @@ impl Buffer {
     /// If that is more than memory.
     #[track_caller]
     pub fn zeros(len: usize) -> Self {
-        let is_large = len >= SMALLEST_IN_HUGE_PAGES / size_of::<f32>();
+        let is_large = cfg!(target_os = "linux") && len >= SMALLEST_IN_HUGE_PAGES / size_of::<f32>();
         let alignment = if is_large { HUGE_PAGE } else { CACHE_LINE } / size_of::<f32>();
         // The last page has to be there as a whole.
         let mut storage: Vec<f32> = vec_in_huge_pages(len.next_multiple_of(alignment) + alignment);
@@ -73,7 +73,7 @@ mod tests {
         let page = HUGE_PAGE / size_of::<f32>();
         for len in [0, 1, 15, 16, 17, 1000, page / 2 - 1, page / 2, page, page + 1, 3 * page - 1] {
             let mut buffer = Buffer::zeros(len);
-            let alignment = if len < page / 2 { CACHE_LINE } else { HUGE_PAGE };
+            let alignment = if cfg!(target_os = "linux") && len >= page / 2 { HUGE_PAGE } else { CACHE_LINE };
             assert_eq!((buffer.len(), buffer.as_ptr().addr() % alignment), (len, 0));
             assert!(buffer.iter().all(|x| *x == 0.0));
             buffer.fill(1.0);
