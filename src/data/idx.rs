@@ -227,19 +227,18 @@ impl From<io::Error> for Failure {
 /// The next `len` bytes, fewer if the reader ends.
 fn read_elements(reader: &mut impl Read, len: usize) -> io::Result<Vec<u8>> {
     let mut elements = Vec::new();
-    elements.try_reserve_exact(len.min(FIRST_CAPACITY))?;
     loop {
+        // Copied, not grown: memory that the system moves may lose its huge pages.
+        let mut larger = Vec::new();
+        larger.try_reserve_exact(len.min(elements.len().saturating_mul(GROWTH).max(FIRST_CAPACITY)))?;
+        ask_for_huge_pages(larger.spare_capacity_mut());
+        larger.extend_from_slice(&elements);
+        elements = larger;
         let room = elements.capacity().min(len) - elements.len();
         let count = reader.by_ref().take(room as u64).read_to_end(&mut elements)?;
         if count < room || elements.len() == len {
             return Ok(elements);
         }
-        // Copied, not grown: memory that the system moves may lose its huge pages.
-        let mut larger = Vec::new();
-        larger.try_reserve_exact(len.min(elements.len().saturating_mul(GROWTH)))?;
-        ask_for_huge_pages(larger.spare_capacity_mut());
-        larger.extend_from_slice(&elements);
-        elements = larger;
     }
 }
 

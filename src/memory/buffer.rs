@@ -1,6 +1,7 @@
 //! [`Buffer`]: memory for a plan.
 
-use super::huge_pages::{HUGE_PAGE, vec_in_huge_pages};
+use super::huge_pages::{CAN_ASK, HUGE_PAGE, vec_in_huge_pages};
+use crate::plan::Aligned;
 use core::ops::{Deref, DerefMut};
 use std::vec::Vec;
 
@@ -22,7 +23,7 @@ pub struct Buffer {
     start: usize,
 }
 
-const CACHE_LINE: usize = 64;
+const CACHE_LINE: usize = align_of::<Aligned<f32>>();
 
 /// Half a huge page: less would leave most of it empty.
 const SMALLEST_IN_HUGE_PAGES: usize = HUGE_PAGE / 2;
@@ -34,11 +35,12 @@ impl Buffer {
     /// If that is more than memory.
     #[track_caller]
     pub fn zeros(len: usize) -> Self {
-        let is_large = cfg!(target_os = "linux") && len >= SMALLEST_IN_HUGE_PAGES / size_of::<f32>();
-        let alignment = if is_large { HUGE_PAGE } else { CACHE_LINE } / size_of::<f32>();
+        let is_large = CAN_ASK && len >= SMALLEST_IN_HUGE_PAGES / size_of::<f32>();
+        let alignment = if is_large { HUGE_PAGE } else { CACHE_LINE };
+        let elements = alignment / size_of::<f32>();
         // The last page has to be there as a whole.
-        let mut storage: Vec<f32> = vec_in_huge_pages(len.next_multiple_of(alignment) + alignment);
-        let start = storage.as_ptr().align_offset(alignment * size_of::<f32>()).min(alignment);
+        let mut storage: Vec<f32> = vec_in_huge_pages(len.next_multiple_of(elements) + elements);
+        let start = storage.as_ptr().align_offset(alignment).min(elements);
         storage.resize(start + len, 0.0);
         Self { storage, start }
     }
@@ -73,7 +75,7 @@ mod tests {
         let page = HUGE_PAGE / size_of::<f32>();
         for len in [0, 1, 15, 16, 17, 1000, page / 2 - 1, page / 2, page, page + 1, 3 * page - 1] {
             let mut buffer = Buffer::zeros(len);
-            let alignment = if cfg!(target_os = "linux") && len >= page / 2 { HUGE_PAGE } else { CACHE_LINE };
+            let alignment = if CAN_ASK && len >= page / 2 { HUGE_PAGE } else { CACHE_LINE };
             assert_eq!((buffer.len(), buffer.as_ptr().addr() % alignment), (len, 0));
             assert!(buffer.iter().all(|x| *x == 0.0));
             buffer.fill(1.0);

@@ -7,6 +7,9 @@ use std::vec::Vec;
 /// The size of a huge page of most processors. No smaller page that a system has is larger, so multiples of it are borders of pages.
 pub(super) const HUGE_PAGE: usize = 2 << 20;
 
+/// Whether there is a system to ask.
+pub(super) const CAN_ASK: bool = cfg!(all(target_os = "linux", not(miri)));
+
 /// An empty vector with room for `capacity` elements, for rows that are to be gathered and other large data.
 ///
 /// Where the system has huge pages for those who ask (Linux, unless `/sys/kernel/mm/transparent_hugepage/enabled` says `never`), the memory

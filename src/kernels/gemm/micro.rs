@@ -388,7 +388,7 @@ impl<F: FnMut(), const TRANSPOSED: bool> Steps<'_, F, TRANSPOSED> {
                 // SAFETY: the caller promises that these elements of A and B are readable.
                 unsafe { step(simd, (self.a, self.a_row_stride), (self.b, last_mask), tile) };
                 if const { TRANSPOSED } {
-                    // The end of the tile below: what this one reads was fetched for the one above.
+                    // As far as the tile below reads: the tile above has asked for what this one does.
                     simd.prefetch::<1>(self.a.wrapping_add(STEPS_AHEAD * self.a_depth_stride + 2 * ROWS - 1));
                 }
                 for j in 0..VECTORS {
