@@ -4,7 +4,7 @@ use super::activation;
 use super::forward::{alpha_dropout, dropout, row};
 use super::part::Part;
 use crate::kernels::dropout::{Dropout, alpha_dropout_backward, dropout_backward};
-use crate::kernels::gemm::{Stored, gemm};
+use crate::kernels::gemm::{Biased, gemm};
 use crate::kernels::merge;
 use crate::kernels::norm::{GradientSums, batch_norm_backward};
 use crate::kernels::transpose::{transpose, transpose_added, transpose_masked};
@@ -94,7 +94,9 @@ impl Part<'_> {
         let dx_transposed = Region { rows: layer.in_dim, ..dz_transposed };
         let (dz, dx) = block.scratch.split_at_mut(dz_transposed.len());
         transpose(isa, self.plan.gradient(i, rows).of(block.gradients), dz_transposed.of_mut(dz));
-        gemm(isa, layer.kernel.of(self.parameters), dz_transposed.of(dz), &mut Stored { c: dx_transposed.of_mut(dx) });
+        let c = dx_transposed.of_mut(dx);
+        // Not `Stored`, which would be the same tiles once more to compile.
+        gemm(isa, layer.kernel.of(self.parameters), dz_transposed.of(dz), &mut Biased { bias: &[], c });
         let (dx, target) = (dx_transposed.of(dx), self.plan.gradient(before, rows).of_mut(block.gradients));
         if self.plan.layers()[before].is_masked_on_arrival() {
             transpose_masked(isa, dx, &block.masks[self.plan.mask(before, rows)], target);

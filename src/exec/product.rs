@@ -1,6 +1,6 @@
 //! A matrix product on all parts of an executor.
 
-use crate::kernels::gemm::{Stored, gemm};
+use crate::kernels::gemm::{Biased, gemm};
 use crate::kernels::{MatMut, MatRef};
 use crate::parallel::{Executor, Shares};
 use crate::simd::Isa;
@@ -29,7 +29,7 @@ pub fn product(isa: Isa, executor: &dyn Executor, a: MatRef<'_>, b: MatRef<'_>, 
             let rows = rows_per_part.min(m - first);
             let start = (first * a.leading_dimension()).min(a.data().len());
             let a = MatRef::new(&a.data()[start..], rows, k, a.leading_dimension());
-            gemm(isa, a, b, &mut Stored { c: MatMut::new(share, rows, n, leading_dimension) });
+            gemm(isa, a, b, &mut Biased { bias: &[], c: MatMut::new(share, rows, n, leading_dimension) });
         }
     });
 }

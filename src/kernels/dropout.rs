@@ -26,7 +26,7 @@
 use super::matrix::MatMut;
 use super::rng::{self, GROUP, Stream};
 use super::walk::{OnRows, on_all_rows};
-use crate::simd::{Isa, LANES, Simd, SimdOp, slice};
+use crate::simd::{Isa, LANES, Simd, SimdOp, slice, unroll};
 use core::fmt;
 use core::ops::Range;
 
@@ -287,7 +287,7 @@ impl<R: Rule> OnRows for Forward<'_, R> {
             let keep = self.rule.threshold().keep(simd, &self.stream, i, columns.start / GROUP);
             let target = &mut self.x.row_mut(i)[columns.clone()];
             let mut x = slice::load::<S, V>(simd, target);
-            for (j, x) in x.iter_mut().enumerate() {
+            unroll!(V, j => {
                 let mut keep = keep[j] & simd.mask_to_bits(simd.mask_first(target.len() - j * LANES));
                 if let Some(mask) = self.mask.get_mut(i * words_per_row + first + j) {
                     if self.combine == Combine::And {
@@ -295,8 +295,8 @@ impl<R: Rule> OnRows for Forward<'_, R> {
                     }
                     *mask = keep;
                 }
-                *x = simd.select(simd.mask_from_bits(keep), self.rule.kept(simd, *x), self.rule.dropped(simd));
-            }
+                x[j] = simd.select(simd.mask_from_bits(keep), self.rule.kept(simd, x[j]), self.rule.dropped(simd));
+            });
             slice::store(simd, x, target);
         }
     }

@@ -12,7 +12,7 @@
 //! mask is that of ReLU and dropout together, in the format of [`dropout`](super::dropout).
 
 use super::dropout::{Dropout, check_mask};
-use super::gemm::{Epilogue, Place, RowBlocks, check_bias, for_each_row, load_bias, store};
+use super::gemm::{Epilogue, Place, RowBlocks, check_bias, load_bias, store};
 use super::matrix::{MatMut, MatRef};
 use super::norm::{
     BackwardColumns, ForwardColumns, GradientByOutputs, GradientSums, Gradients, Normalization, check_len, check_shape,
@@ -21,7 +21,7 @@ use super::reduce::MICRO_SHARD;
 use super::rng::{GROUP, Stream};
 use super::sums::{Replace, Shards, Totals};
 use super::walk::{OnRows, on_all_rows, vectors};
-use crate::simd::{Isa, LANES, Simd, SimdOp, slice};
+use crate::simd::{Isa, LANES, Simd, SimdOp, slice, unroll};
 use core::ops::Range;
 
 /// ReLU and dropout of up to sixteen columns: what becomes of `x`, and the mask. `keep` has no bits beyond the last column.
@@ -64,16 +64,16 @@ impl Epilogue for BiasedReluDropout<'_> {
     #[inline(always)]
     fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, mut tile: [[S::F32; V]; ROWS]) {
         let (words_per_row, first) = (self.c.columns().div_ceil(LANES), place.column / LANES);
-        for_each_row!(ROWS, i => {
+        unroll!(ROWS, i => {
             let mask = &mut self.mask[(place.row + i) * words_per_row + first..][..V];
             let mut keep = [0; 4];
-            for (j, (word, value)) in mask.iter_mut().zip(&mut tile[i]).enumerate() {
+            unroll!(V, j => {
                 if j == 0 || (first + j).is_multiple_of(4) {
                     keep = self.dropout.keep(simd, &self.stream, place.row + i, (first + j) / 4);
                 }
                 let keep = keep[(first + j) % 4] & simd.mask_to_bits(simd.mask_first(place.width - j * LANES));
-                (*value, *word) = relu_dropout(simd, *value, keep, self.dropout);
-            }
+                (tile[i][j], mask[j]) = relu_dropout(simd, tile[i][j], keep, self.dropout);
+            });
         });
         store(simd, self.c.reborrow(), place, tile);
     }
@@ -127,10 +127,10 @@ impl OnRows for Forward<'_> {
             let keep = self.dropout.keep(simd, &self.stream, i, columns.start / GROUP);
             let mut values = of_columns.forward(simd, vectors::<S, V>(simd, self.x.row(i), columns.clone()));
             let mask = &mut self.mask[i * words_per_row + first..][..V];
-            for (j, (value, word)) in values.iter_mut().zip(mask).enumerate() {
+            unroll!(V, j => {
                 let keep = keep[j] & simd.mask_to_bits(simd.mask_first(columns.len() - j * LANES));
-                (*value, *word) = relu_dropout(simd, *value, keep, self.dropout);
-            }
+                (values[j], mask[j]) = relu_dropout(simd, values[j], keep, self.dropout);
+            });
             slice::store(simd, values, &mut self.y.row_mut(i)[columns.clone()]);
         }
     }
@@ -277,9 +277,7 @@ impl OnRows for Backward<'_> {
             let x = vectors::<S, V>(simd, self.x.row(i), columns.clone());
             let dy = &mut self.dy.row_mut(i)[columns.clone()];
             let mut dz = vectors::<S, V>(simd, dy, 0..dy.len());
-            for (j, dz) in dz.iter_mut().enumerate() {
-                *dz = self.masked.gradient(simd, *dz, i * words_per_row + columns.start / LANES + j);
-            }
+            unroll!(V, j => dz[j] = self.masked.gradient(simd, dz[j], i * words_per_row + columns.start / LANES + j));
             slice::store(simd, of_columns.backward(simd, dz, x), dy);
         }
     }

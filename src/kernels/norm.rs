@@ -32,7 +32,7 @@ use super::matrix::{MatMut, MatRef};
 use super::reduce::MICRO_SHARD;
 use super::sums::{Replace, Shards, Terms, Totals, Tree, TreeOfColumns, Values, total_of};
 use super::walk::{OnColumns, OnRows, on_all_columns, on_all_rows, vectors};
-use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice};
+use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice, unroll};
 use core::ops::Range;
 
 /// What Keras adds to a variance before it takes the root.
@@ -109,10 +109,10 @@ impl Terms<1> for SquaredDeviations<'_> {
     ) -> [[S::F32; V]; 1] {
         let (tile, x) = self.x.tile::<ROWS, V>(first, columns);
         for i in 0..ROWS {
-            for (j, sum) in sums.iter_mut().enumerate() {
+            unroll!(V, j => {
                 let deviation = simd.sub(tile.load(simd, x, i, j), mean[j]);
-                *sum = simd.mul_add(deviation, deviation, *sum);
-            }
+                sums[j] = simd.mul_add(deviation, deviation, sums[j]);
+            });
         }
         [sums]
     }
@@ -168,12 +168,12 @@ impl<G: GradientByOutputs> Terms<2> for Gradients<'_, G> {
         let (of_dy, dy) = self.dy.dy().tile::<ROWS, V>(first, columns.clone());
         let (of_x, x) = self.x.tile::<ROWS, V>(first, columns.clone());
         for i in 0..ROWS {
-            for j in 0..V {
+            unroll!(V, j => {
                 let dy = self.dy.masked(simd, of_dy.load(simd, dy, i, j), first + i, columns.start + j * LANES);
                 let standardized = standardized(simd, of_x.load(simd, x, i, j), mean[j], inverse_deviation[j]);
                 dgamma[j] = simd.mul_add(dy, standardized, dgamma[j]);
                 dbeta[j] = simd.add(dbeta[j], dy);
-            }
+            });
         }
         [dgamma, dbeta]
     }
@@ -235,14 +235,10 @@ impl OnColumns for Statistics<'_> {
         let columns = first..self.first + range.end;
         let (mean, variance) = (&mut self.mean[range.clone()], &mut self.variance[range]);
         let [mut sums] = total_of(simd, &Values(self.x), columns.clone(), tree);
-        for sum in &mut sums {
-            *sum = simd.div(*sum, rows);
-        }
+        unroll!(V, j => sums[j] = simd.div(sums[j], rows));
         slice::store(simd, sums, mean);
         let [mut squares] = total_of(simd, &SquaredDeviations { x: self.x, mean, first }, columns, tree);
-        for square in &mut squares {
-            *square = simd.div(*square, rows);
-        }
+        unroll!(V, j => squares[j] = simd.div(squares[j], rows));
         slice::store(simd, squares, variance);
     }
 }
@@ -406,10 +402,10 @@ impl<S: Simd, const V: usize> ForwardColumns<S, V> {
     /// `gamma x' + beta`
     #[inline(always)]
     pub(super) fn forward(&self, simd: S, mut x: [S::F32; V]) -> [S::F32; V] {
-        for (j, x) in x.iter_mut().enumerate() {
-            let standardized = standardized(simd, *x, self.mean[j], self.inverse_deviation[j]);
-            *x = simd.mul_add(standardized, self.gamma[j], self.beta[j]);
-        }
+        unroll!(V, j => {
+            let standardized = standardized(simd, x[j], self.mean[j], self.inverse_deviation[j]);
+            x[j] = simd.mul_add(standardized, self.gamma[j], self.beta[j]);
+        });
         x
     }
 }
@@ -543,21 +539,21 @@ impl<S: Simd, const V: usize> BackwardColumns<S, V> {
         let mut factor = vectors::<S, V>(simd, normalization.gamma, columns.clone());
         let mut dgamma = vectors::<S, V>(simd, sums.dgamma, columns.clone());
         let share = simd.splat(-1.0 / sums.rows as f32);
-        for j in 0..V {
+        unroll!(V, j => {
             factor[j] = simd.mul(factor[j], inverse_deviation[j]);
             dgamma[j] = simd.mul(dgamma[j], share);
-        }
+        });
         Self { mean, inverse_deviation, dgamma, dbeta: vectors(simd, sums.dbeta, columns), factor, share }
     }
 
     /// `gamma inverse_deviation (dy - dbeta / rows - x' dgamma / rows)`
     #[inline(always)]
     pub(super) fn backward(&self, simd: S, mut dy: [S::F32; V], x: [S::F32; V]) -> [S::F32; V] {
-        for (j, dy) in dy.iter_mut().enumerate() {
-            let by_dbeta = simd.mul_add(self.dbeta[j], self.share, *dy);
+        unroll!(V, j => {
+            let by_dbeta = simd.mul_add(self.dbeta[j], self.share, dy[j]);
             let standardized = standardized(simd, x[j], self.mean[j], self.inverse_deviation[j]);
-            *dy = simd.mul(self.factor[j], simd.mul_add(standardized, self.dgamma[j], by_dbeta));
-        }
+            dy[j] = simd.mul(self.factor[j], simd.mul_add(standardized, self.dgamma[j], by_dbeta));
+        });
         dy
     }
 }

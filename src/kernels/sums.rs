@@ -5,7 +5,7 @@ use super::gemm::RowBlocks;
 use super::matrix::MatMut;
 use super::reduce::MICRO_SHARD;
 use super::walk::{OnColumns, on_all_columns};
-use crate::simd::{MapOp, Simd, SimdOp, slice};
+use crate::simd::{MapOp, Simd, SimdOp, slice, unroll};
 use core::ops::Range;
 
 /// `N` quantities that are summed over rows.
@@ -73,12 +73,7 @@ pub(super) fn total_of<S: Simd, T: Terms<N>, const N: usize, const V: usize>(
 
 #[inline(always)]
 fn add<S: Simd, const N: usize, const V: usize>(simd: S, mut a: [[S::F32; V]; N], b: [[S::F32; V]; N]) -> [[S::F32; V]; N] {
-    // Loops over indices, which stay in registers; a flattened iterator goes through memory.
-    for (a, b) in a.iter_mut().zip(b) {
-        for j in 0..V {
-            a[j] = simd.add(a[j], b[j]);
-        }
-    }
+    unroll!(N, n => unroll!(V, j => a[n][j] = simd.add(a[n][j], b[n][j])));
     a
 }
 
@@ -119,22 +114,15 @@ impl<T: Terms<N>, O: MapOp<N, M>, const N: usize, const M: usize> OnColumns for 
     fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, range: Range<usize>, tree: &mut TreeOfColumns<S, N, V>) {
         let totals = total_of(simd, &self.terms, self.first + range.start..self.first + range.end, tree);
         let mut outputs = [[simd.zero(); V]; M];
-        for (vectors, output) in outputs.iter_mut().zip(&self.outputs) {
-            *vectors = slice::load(simd, &output[range.clone()]);
-        }
-        for j in 0..V {
-            let mut of_vector = [simd.zero(); N];
-            for (of_vector, totals) in of_vector.iter_mut().zip(&totals) {
-                *of_vector = totals[j];
-            }
-            let result = self.op.map(simd, of_vector, outputs.map(|vectors| vectors[j]));
-            for (vectors, vector) in outputs.iter_mut().zip(result) {
-                vectors[j] = vector;
-            }
-        }
-        for (output, vectors) in self.outputs.iter_mut().zip(outputs) {
-            slice::store(simd, vectors, &mut output[range.clone()]);
-        }
+        unroll!(M, m => outputs[m] = slice::load(simd, &self.outputs[m][range.clone()]));
+        unroll!(V, j => {
+            let (mut of_vector, mut replaced) = ([simd.zero(); N], [simd.zero(); M]);
+            unroll!(N, n => of_vector[n] = totals[n][j]);
+            unroll!(M, m => replaced[m] = outputs[m][j]);
+            let result = self.op.map(simd, of_vector, replaced);
+            unroll!(M, m => outputs[m][j] = result[m]);
+        });
+        unroll!(M, m => slice::store(simd, outputs[m], &mut self.outputs[m][range.clone()]));
     }
 }
 
@@ -162,9 +150,7 @@ impl<T: Terms<N>, const N: usize> OnColumns for Shards<'_, T, N> {
         let of_columns = self.terms.columns::<S, V>(simd, columns.clone());
         for shard in 0..self.terms.rows().div_ceil(MICRO_SHARD) {
             let sums = shard_of::<S, T, N, V>(simd, &self.terms, shard, columns.clone(), of_columns);
-            for (output, sum) in self.outputs.iter_mut().zip(sums) {
-                slice::store(simd, sum, &mut output.row_mut(shard)[columns.clone()]);
-            }
+            unroll!(N, n => slice::store(simd, sums[n], &mut self.outputs[n].row_mut(shard)[columns.clone()]));
         }
     }
 }

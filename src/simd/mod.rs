@@ -29,10 +29,12 @@ pub mod peak;
 mod portable;
 pub mod slice;
 pub mod tile;
+mod unroll;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub use isa::Isa;
+pub(crate) use unroll::unroll;
 
 /// Number of `f32` in a vector, on every instruction set.
 pub const LANES: usize = 16;
@@ -65,6 +67,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     const TILE_ROWS: [usize; 4];
     /// Whether a masked load is about as fast as another, so that GEMM tiles need no version of their own for whole vectors.
     const MASKED_LOADS_ARE_FREE: bool;
+    /// Whether [`Simd::mul_add_half`] takes half the time of [`Simd::mul_add`], so that GEMM tiles need a version of their own for a last
+    /// vector that is half empty.
+    const HALVES_ARE_FASTER: bool;
     /// How many vectors of columns are taken at once on the way through rows, for what is summed and what belongs to columns to stay in
     /// registers: 1, 2 or 4.
     const COLUMN_VECTORS: usize;
@@ -112,6 +117,16 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a * b + c` with one rounding where [`Isa::fused`] says so, else with two.
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// [`Simd::mul_add`] in the first eight lanes; the others are unspecified.
+    fn mul_add_half(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// `x`, of which the compiler knows no more than that it is in a register.
+    ///
+    /// Whole vectors and halves of one broadcast would be two broadcasts to it, the second from the first, which takes time from the
+    /// multiply-adds.
+    #[inline(always)]
+    fn in_register(self, x: Self::F32) -> Self::F32 {
+        x
+    }
     /// The square root, correctly rounded.
     fn sqrt(self, x: Self::F32) -> Self::F32;
     /// `if a > b { a } else { b }`: `b` where either is NaN.

@@ -26,6 +26,7 @@ impl Simd for Portable {
     // NEON has 32 registers of four lanes, SSE2 sixteen.
     const TILE_ROWS: [usize; 4] = if cfg!(target_arch = "aarch64") { [6, 2, 1, 0] } else { [3, 1, 0, 0] };
     const MASKED_LOADS_ARE_FREE: bool = false;
+    const HALVES_ARE_FASTER: bool = false;
     const COLUMN_VECTORS: usize = if cfg!(target_arch = "aarch64") { 2 } else { 1 };
 
     #[inline(always)]
@@ -93,6 +94,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn mul_add(self, a: f32x16, b: f32x16, c: f32x16) -> f32x16 {
         a.mul_add(b, c)
+    }
+    #[inline(always)]
+    fn mul_add_half(self, a: f32x16, b: f32x16, c: f32x16) -> f32x16 {
+        self.mul_add(a, b, c)
     }
     #[inline(always)]
     fn sqrt(self, x: f32x16) -> f32x16 {

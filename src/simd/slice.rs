@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code, reason = "the loop over whole vectors: a check for every slice would cost a third of the speed")]
 
-use super::{Isa, LANES, MapOp, Simd, SimdOp};
+use super::{Isa, LANES, MapOp, Simd, SimdOp, unroll};
 
 /// Applies `op` to every vector of the slices: reads the inputs, reads and replaces the outputs.
 ///
@@ -40,31 +40,31 @@ pub fn map_with<S: Simd, const IN: usize, const OUT: usize>(
     mut outputs: [&mut [f32]; OUT],
 ) {
     let len = outputs.first().map_or(0, |output| output.len());
-    for found in inputs.iter().map(|input| input.len()).chain(outputs.iter().map(|output| output.len())) {
-        assert!(found == len, "slices of one length expected: {len}, found {found}");
-    }
+    unroll!(IN, i => check_len(len, inputs[i].len()));
+    unroll!(OUT, i => check_len(len, outputs[i].len()));
     let whole = len - len % LANES;
-    let sources = inputs.map(<[f32]>::as_ptr);
-    let targets = outputs.each_mut().map(|output| output.as_mut_ptr());
+    let (mut sources, mut targets) = ([core::ptr::null(); IN], [core::ptr::null_mut(); OUT]);
+    unroll!(IN, i => sources[i] = inputs[i].as_ptr());
+    unroll!(OUT, i => targets[i] = outputs[i].as_mut_ptr());
     for start in (0..whole).step_by(LANES) {
         let mut read = [simd.zero(); IN];
-        for (vector, source) in read.iter_mut().zip(sources) {
-            // SAFETY: all slices have `len` elements, and the vector ends at `whole` or before.
-            *vector = unsafe { simd.load_pointer(source.add(start)) };
-        }
+        // SAFETY: all slices have `len` elements, and the vector ends at `whole` or before.
+        unroll!(IN, i => read[i] = unsafe { simd.load_pointer(sources[i].add(start)) });
         let mut replaced = [simd.zero(); OUT];
-        for (vector, target) in replaced.iter_mut().zip(targets) {
-            // SAFETY: as above.
-            *vector = unsafe { simd.load_pointer(target.add(start)) };
-        }
-        for (vector, target) in op.map(simd, read, replaced).into_iter().zip(targets) {
-            // SAFETY: as above; nothing else refers to the elements of an output while this reference lives.
-            simd.store(vector, unsafe { &mut *target.add(start).cast::<[f32; LANES]>() });
-        }
+        // SAFETY: as above.
+        unroll!(OUT, i => replaced[i] = unsafe { simd.load_pointer(targets[i].add(start)) });
+        let result = op.map(simd, read, replaced);
+        // SAFETY: as above; nothing else refers to the elements of an output while this reference lives.
+        unroll!(OUT, i => simd.store(result[i], unsafe { &mut *targets[i].add(start).cast::<[f32; LANES]>() }));
     }
     if whole < len {
         map_range(simd, op, &inputs, &mut outputs, whole, len - whole);
     }
+}
+
+#[track_caller]
+fn check_len(expected: usize, found: usize) {
+    assert!(found == expected, "slices of one length expected: {expected}, found {found}");
 }
 
 /// A part of a vector.
@@ -78,17 +78,11 @@ fn map_range<S: Simd, const IN: usize, const OUT: usize>(
     len: usize,
 ) {
     let mut read = [simd.zero(); IN];
-    for (vector, input) in read.iter_mut().zip(inputs) {
-        *vector = simd.load_first(&input[start..start + len]);
-    }
+    unroll!(IN, i => read[i] = simd.load_first(&inputs[i][start..start + len]));
     let mut replaced = [simd.zero(); OUT];
-    for (vector, output) in replaced.iter_mut().zip(outputs.iter()) {
-        *vector = simd.load_first(&output[start..start + len]);
-    }
+    unroll!(OUT, i => replaced[i] = simd.load_first(&outputs[i][start..start + len]));
     let result = op.map(simd, read, replaced);
-    for (output, vector) in outputs.iter_mut().zip(result) {
-        simd.store_first(vector, &mut output[start..start + len]);
-    }
+    unroll!(OUT, i => simd.store_first(result[i], &mut outputs[i][start..start + len]));
 }
 
 /// All elements of a slice, in `V` vectors of which only the last may be partial.
@@ -99,9 +93,8 @@ fn map_range<S: Simd, const IN: usize, const OUT: usize>(
 pub fn load<S: Simd, const V: usize>(simd: S, source: &[f32]) -> [S::F32; V] {
     let (whole, last) = source.split_at((V - 1) * LANES);
     let mut vectors = [simd.zero(); V];
-    for (vector, chunk) in vectors.iter_mut().zip(whole.as_chunks::<LANES>().0) {
-        *vector = simd.load(chunk);
-    }
+    let whole = whole.as_chunks::<LANES>().0;
+    unroll!(V - 1, j => vectors[j] = simd.load(&whole[j]));
     vectors[V - 1] = simd.load_first(last);
     vectors
 }
@@ -113,9 +106,8 @@ pub fn load<S: Simd, const V: usize>(simd: S, source: &[f32]) -> [S::F32; V] {
 #[inline(always)]
 pub fn store<S: Simd, const V: usize>(simd: S, vectors: [S::F32; V], target: &mut [f32]) {
     let (whole, last) = target.split_at_mut((V - 1) * LANES);
-    for (vector, chunk) in vectors.into_iter().zip(whole.as_chunks_mut::<LANES>().0) {
-        simd.store(vector, chunk);
-    }
+    let whole = whole.as_chunks_mut::<LANES>().0;
+    unroll!(V - 1, j => simd.store(vectors[j], &mut whole[j]));
     simd.store_first(vectors[V - 1], last);
 }
 

@@ -1,7 +1,7 @@
 //! A small part of a matrix, as large as what is kept in registers.
 #![allow(unsafe_code, reason = "a tile is checked once: a check for each of its rows takes as long as what is done with the row")]
 
-use super::{LANES, Simd};
+use super::{LANES, Simd, unroll};
 
 /// Where a tile lies in a slice: `ROWS` rows of a row-major matrix, of `V` vectors of which only the last may be partial.
 ///
@@ -73,9 +73,7 @@ impl<const ROWS: usize, const V: usize> Tile<ROWS, V> {
     #[track_caller]
     pub fn load_row<S: Simd>(&self, simd: S, matrix: &[f32], i: usize) -> [S::F32; V] {
         let mut vectors = [simd.zero(); V];
-        for (j, vector) in vectors.iter_mut().enumerate() {
-            *vector = self.load(simd, matrix, i, j);
-        }
+        unroll!(V, j => vectors[j] = self.load(simd, matrix, i, j));
         vectors
     }
 
@@ -103,9 +101,7 @@ impl<const ROWS: usize, const V: usize> Tile<ROWS, V> {
     #[inline(always)]
     #[track_caller]
     pub fn store_row<S: Simd>(&self, simd: S, matrix: &mut [f32], i: usize, vectors: [S::F32; V]) {
-        for (j, vector) in vectors.into_iter().enumerate() {
-            self.store(simd, matrix, (i, j), vector);
-        }
+        unroll!(V, j => self.store(simd, matrix, (i, j), vectors[j]));
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::kernels::matrix::{MatMut, MatRef};
 use crate::kernels::optimizers::{MAX_PARAMETERS, RowRule};
 use crate::simd::tile::Tile;
-use crate::simd::{Isa, LANES, MapOp, Simd, slice};
+use crate::simd::{Isa, LANES, MapOp, Simd, slice, unroll};
 
 /// Which part of C a tile is.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +57,7 @@ pub trait Epilogue {
     }
     /// Takes the finished chains.
     ///
-    /// A loop over the rows of the tile has to be written out; see `for_each_row`.
+    /// A loop over the rows of the tile has to be written out; see `unroll`.
     fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, tile: [[S::F32; V]; ROWS]);
     /// [`Epilogue::finish`], with a share of other work before each vector of the tile.
     #[inline(always)]
@@ -86,7 +86,7 @@ pub trait Work<S: Simd> {
 pub(super) fn load<S: Simd, const ROWS: usize, const V: usize>(simd: S, mut c: MatMut<'_>, place: Place) -> [[S::F32; V]; ROWS] {
     let source = place.tile::<ROWS, V>(c.leading_dimension());
     let mut tile = [[simd.zero(); V]; ROWS];
-    for_each_row!(ROWS, i => tile[i] = source.load_row(simd, c.data_mut(), i));
+    unroll!(ROWS, i => tile[i] = source.load_row(simd, c.data_mut(), i));
     tile
 }
 
@@ -99,7 +99,7 @@ pub(in crate::kernels) fn store<S: Simd, const ROWS: usize, const V: usize>(
     tile: [[S::F32; V]; ROWS],
 ) {
     let target = place.tile::<ROWS, V>(c.leading_dimension());
-    for_each_row!(ROWS, i => target.store_row(simd, c.data_mut(), i, tile[i]));
+    unroll!(ROWS, i => target.store_row(simd, c.data_mut(), i, tile[i]));
 }
 
 /// The bias of some columns; zeros if it is empty.
@@ -233,7 +233,7 @@ impl Epilogue for BiasedRelu<'_> {
     #[inline(always)]
     fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, mut tile: [[S::F32; V]; ROWS]) {
         let (words_per_row, first) = (self.c.columns().div_ceil(LANES), place.column / LANES);
-        for_each_row!(ROWS, i => {
+        unroll!(ROWS, i => {
             let words = relu(simd, &mut tile[i], place.width);
             if !self.mask.is_empty() {
                 self.mask[(place.row + i) * words_per_row + first..][..V].copy_from_slice(&words);
@@ -247,12 +247,12 @@ impl Epilogue for BiasedRelu<'_> {
 #[inline(always)]
 fn relu<S: Simd, const V: usize>(simd: S, values: &mut [S::F32; V], width: usize) -> [u16; V] {
     let mut words = [0; V];
-    for (j, (value, word)) in values.iter_mut().zip(&mut words).enumerate() {
-        let dropped = simd.le(*value, simd.zero());
-        *value = simd.select(dropped, simd.zero(), *value);
+    unroll!(V, j => {
+        let dropped = simd.le(values[j], simd.zero());
+        values[j] = simd.select(dropped, simd.zero(), values[j]);
         let exist = simd.mask_to_bits(simd.mask_first(width - j * LANES));
-        *word = !simd.mask_to_bits(dropped) & exist;
-    }
+        words[j] = !simd.mask_to_bits(dropped) & exist;
+    });
     words
 }
 
@@ -261,9 +261,7 @@ fn relu<S: Simd, const V: usize>(simd: S, values: &mut [S::F32; V], width: usize
 /// Weights and state of a layer are more than a cache of level 2 holds, and a product of few rows leaves little time to wait for them.
 #[inline(always)]
 fn fetch_vectors<S: Simd, const V: usize>(simd: S, slice: &[f32], start: usize) {
-    for j in 0..V {
-        simd.prefetch::<2>(slice.as_ptr().wrapping_add(start + j * LANES));
-    }
+    unroll!(V, j => simd.prefetch::<2>(slice.as_ptr().wrapping_add(start + j * LANES)));
 }
 
 /// One step of an optimizer, with the product as the gradient: `w = rule(w, A B)`.
@@ -300,13 +298,11 @@ impl<R: MapOp<1, N> + Copy, const N: usize> Epilogue for Updated<'_, R, N> {
         // Copies, so that the compiler knows that no store to the parameters changes them.
         let (rule, mut parameters) = (self.rule, self.parameters.each_mut().map(|slice| &mut **slice));
         let target = place.tile::<ROWS, V>(self.leading_dimension);
-        for_each_row!(ROWS, i => {
-            for (j, value) in tile[i].iter_mut().enumerate() {
-                *value = update_state(simd, &rule, &mut parameters, target, (i, j), *value);
-            }
-        });
+        unroll!(ROWS, i => unroll!(V, j => {
+            tile[i][j] = update_state(simd, &rule, &mut parameters, target, (i, j), tile[i][j]);
+        }));
         if let Some(weights) = parameters.first_mut() {
-            for_each_row!(ROWS, i => target.store_row(simd, weights, i, tile[i]));
+            unroll!(ROWS, i => target.store_row(simd, weights, i, tile[i]));
         }
     }
     #[inline(always)]
@@ -322,7 +318,7 @@ impl<R: MapOp<1, N> + Copy, const N: usize> Epilogue for Updated<'_, R, N> {
         let target = place.tile::<ROWS, V>(leading_dimension);
         // The tile behind the next, which is computed now.
         let ahead = (place.row + 2 * ROWS) * leading_dimension + place.column;
-        for_each_row!(ROWS, i => for_each_row!(V, j => {
+        unroll!(ROWS, i => unroll!(V, j => {
             work.share(simd);
             for slice in &parameters {
                 fetch_vectors::<S, 1>(simd, slice, ahead + i * leading_dimension + j * LANES);
@@ -346,15 +342,11 @@ fn update_state<S: Simd, R: MapOp<1, N>, const N: usize, const ROWS: usize, cons
     gradient: S::F32,
 ) -> S::F32 {
     let mut vectors = [simd.zero(); N];
-    for (vector, slice) in vectors.iter_mut().zip(parameters.iter()) {
-        *vector = target.load(simd, slice, i, j);
-    }
+    unroll!(N, n => vectors[n] = target.load(simd, parameters[n], i, j));
     let updated = rule.map(simd, [gradient], vectors);
-    for (n, slice) in parameters.iter_mut().enumerate() {
-        if n > 0 {
-            target.store(simd, slice, (i, j), updated[n]);
-        }
-    }
+    unroll!(N, n => if n > 0 {
+        target.store(simd, parameters[n], (i, j), updated[n]);
+    });
     updated[0]
 }
 
@@ -391,7 +383,7 @@ impl Epilogue for UpdatedByRow<'_> {
     fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, tile: [[S::F32; V]; ROWS]) {
         let Place { row, column, width } = place;
         let mut gradients = [[0.0; 4 * LANES]; ROWS];
-        for_each_row!(ROWS, i => slice::store(simd, tile[i], &mut gradients[i][..width]));
+        unroll!(ROWS, i => slice::store(simd, tile[i], &mut gradients[i][..width]));
         for (i, gradient) in gradients.iter().enumerate() {
             let start = (row + i) * self.leading_dimension + column;
             let parameters = self.parameters.each_mut().map(|slice| match slice.is_empty() {

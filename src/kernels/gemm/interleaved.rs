@@ -33,31 +33,54 @@ pub(super) unsafe fn run<S: Simd, E: Epilogue, const TRANSPOSED: bool, const ROW
     panel: &Panel,
     epilogue: &mut E,
 ) {
-    // A copy, so that the compiler knows that no store of the epilogue changes it.
-    let product = *product;
     for number in 0..panel.panels {
         let column = panel.column + number * VECTORS * LANES;
         let width = (product.n - column).min(VECTORS * LANES);
-        let mut waiting: Option<(Place, [[S::F32; VECTORS]; ROWS])> = None;
-        for number in 0..panel.tiles {
-            let place = Place { row: panel.row + number * ROWS, column, width };
-            // SAFETY: the caller promises that these rows and columns exist.
-            let mut chains = unsafe { Chains::<S, ROWS, VECTORS>::new(simd, &product, place) };
-            chains.tile = epilogue.begin(simd, place);
-            if let Some((place, tile)) = waiting {
-                epilogue.finish_interleaved(simd, place, tile, &mut chains);
+        let is_half_empty = width <= VECTORS * LANES - LANES / 2;
+        let place = Place { row: panel.row, column, width };
+        // SAFETY: the caller promises that these rows and columns exist.
+        unsafe {
+            if const { S::HALVES_ARE_FASTER } && is_half_empty {
+                run_panel::<S, E, TRANSPOSED, true, ROWS, VECTORS>(simd, product, (place, panel.tiles), epilogue);
+            } else {
+                run_panel::<S, E, TRANSPOSED, false, ROWS, VECTORS>(simd, product, (place, panel.tiles), epilogue);
             }
-            chains.advance(simd, chains.remaining);
-            waiting = Some((place, chains.tile));
-        }
-        if let Some((place, tile)) = waiting {
-            epilogue.finish(simd, place, tile);
         }
     }
 }
 
+/// Tiles below each other from a first one on. If the last vector is known to be `HALF` empty, so much less is multiplied.
+///
+/// # Safety
+/// All rows and columns of the tiles must exist in the product.
+#[inline(always)]
+unsafe fn run_panel<S: Simd, E: Epilogue, const TRANSPOSED: bool, const HALF: bool, const ROWS: usize, const VECTORS: usize>(
+    simd: S,
+    product: &Product<'_, TRANSPOSED>,
+    (first, tiles): (Place, usize),
+    epilogue: &mut E,
+) {
+    // A copy, so that the compiler knows that no store of the epilogue changes it.
+    let product = *product;
+    let mut waiting: Option<(Place, [[S::F32; VECTORS]; ROWS])> = None;
+    for number in 0..tiles {
+        let place = Place { row: first.row + number * ROWS, ..first };
+        // SAFETY: the caller promises that these rows and columns exist.
+        let mut chains = unsafe { Chains::<S, HALF, ROWS, VECTORS>::new(simd, &product, place) };
+        chains.tile = epilogue.begin(simd, place);
+        if let Some((place, tile)) = waiting {
+            epilogue.finish_interleaved(simd, place, tile, &mut chains);
+        }
+        chains.advance(simd, chains.remaining);
+        waiting = Some((place, chains.tile));
+    }
+    if let Some((place, tile)) = waiting {
+        epilogue.finish(simd, place, tile);
+    }
+}
+
 /// The chains of a tile, as far as they have got.
-struct Chains<S: Simd, const ROWS: usize, const VECTORS: usize> {
+struct Chains<S: Simd, const HALF: bool, const ROWS: usize, const VECTORS: usize> {
     tile: [[S::F32; VECTORS]; ROWS],
     /// What the next step reads: a column of A, and a row of B, whose last vector only as far as the mask is set.
     a: *const f32,
@@ -76,7 +99,7 @@ struct Chains<S: Simd, const ROWS: usize, const VECTORS: usize> {
     steps_per_share: usize,
 }
 
-impl<S: Simd, const ROWS: usize, const VECTORS: usize> Chains<S, ROWS, VECTORS> {
+impl<S: Simd, const HALF: bool, const ROWS: usize, const VECTORS: usize> Chains<S, HALF, ROWS, VECTORS> {
     /// Chains of zeros, before the first step.
     ///
     /// # Safety
@@ -110,7 +133,9 @@ impl<S: Simd, const ROWS: usize, const VECTORS: usize> Chains<S, ROWS, VECTORS> 
         for _ in 0..steps {
             // SAFETY: no more steps are made than the depth has rows, whose elements lie inside their slices, as the constructors of
             // `Product` have checked; the rows and columns of the tile exist, as the caller of `new` has promised.
-            unsafe { step(simd, (self.a, self.a_row_stride), (self.b, Some(self.last_mask)), &mut self.tile) };
+            unsafe {
+                step::<S, HALF, ROWS, VECTORS>(simd, (self.a, self.a_row_stride), (self.b, Some(self.last_mask)), &mut self.tile)
+            };
             self.a = self.a.wrapping_add(self.a_depth_stride);
             self.b = self.b.wrapping_add(self.b_depth_stride);
             self.in_block -= 1;
@@ -124,7 +149,7 @@ impl<S: Simd, const ROWS: usize, const VECTORS: usize> Chains<S, ROWS, VECTORS> 
     }
 }
 
-impl<S: Simd, const ROWS: usize, const VECTORS: usize> Work<S> for Chains<S, ROWS, VECTORS> {
+impl<S: Simd, const HALF: bool, const ROWS: usize, const VECTORS: usize> Work<S> for Chains<S, HALF, ROWS, VECTORS> {
     #[inline(always)]
     fn share(&mut self, simd: S) {
         self.advance(simd, self.steps_per_share);
@@ -182,7 +207,19 @@ mod tests {
         let number = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 1009.0 - 0.5;
         for isa in Isa::available() {
             let waits = tile_rows(isa.tile_rows(), 4) > 0;
-            for (m, n, k) in [(1, 64, 32), (7, 64, 32), (31, 61, 40), (9, 100, 12), (6, 300, 64), (20, 49, 0), (20, 64, 65)] {
+            // Last vectors that are whole, empty by a half and by less.
+            let shapes = [
+                (1, 64, 32),
+                (7, 64, 32),
+                (31, 61, 40),
+                (9, 100, 12),
+                (9, 56, 8),
+                (31, 57, 40),
+                (6, 300, 64),
+                (20, 49, 0),
+                (20, 64, 65),
+            ];
+            for (m, n, k) in shapes {
                 let (a, b): (Vec<f32>, Vec<f32>) = ((0..k * m).map(number).collect(), (0..k * n).map(number).collect());
                 let (a, b) = (MatRef::new(&a, k, m, m), MatRef::new(&b, k, n, n));
                 let (mut found, mut expected) = (std::vec![7.0; m * n], std::vec![7.0; m * n]);

@@ -5,7 +5,7 @@ use super::RowBlocks;
 use super::epilogue::{self, Epilogue, Place};
 use super::interleaved;
 use crate::kernels::matrix::MatRef;
-use crate::simd::{Isa, LANES, Simd, SimdOp};
+use crate::simd::{Isa, LANES, Simd, SimdOp, unroll};
 
 /// The operands of a product `[m, k] * [k, n]`, checked: [`Product::of_rows`] and [`Product::of_columns`] make sure that every
 /// element that a tile reads lies inside its slice.
@@ -148,6 +148,11 @@ fn rows_ahead(b_depth_stride: usize) -> usize {
 /// In a product of few rows that is no deeper, B is fetched along its rows instead.
 pub(super) const SHALLOW: usize = 16;
 
+/// Whether tiles of that shape have chains of their own for a last vector that is half empty: the tallest, which do most of the work.
+const fn has_halves<S: Simd>(rows: usize, vectors: usize) -> bool {
+    S::HALVES_ARE_FASTER && !few_rows(rows) && rows + 2 >= S::TILE_ROWS[vectors - 1]
+}
+
 /// A run of equal tiles below each other: `tiles` tiles of some rows from `row` on, at the columns from `column` on. And as many more
 /// such runs, beside each other, as make it `panels`.
 #[derive(Clone, Copy)]
@@ -215,10 +220,8 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
             // SAFETY: the rows and columns of the panel exist, as has been checked above.
             return unsafe { interleaved::run::<S, E, TRANSPOSED, ROWS, VECTORS>(simd, product, self.panel, self.epilogue) };
         }
-        // The tallest tiles do most of the work, of which wide ones most: what little a mask costs there is worth a version without.
-        if const { ROWS + 1 >= S::TILE_ROWS[VECTORS - 1] && (VECTORS > 2 || !S::MASKED_LOADS_ARE_FREE) }
-            && product.n - column >= width
-        {
+        // Where masks cost something, the tallest tiles, which do most of the work, have a version without.
+        if const { ROWS + 1 >= S::TILE_ROWS[VECTORS - 1] && !S::MASKED_LOADS_ARE_FREE } && product.n - column >= width {
             self.run_tiles::<S, true>(simd);
         } else {
             self.run_tiles::<S, false>(simd);
@@ -227,7 +230,7 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
 }
 
 impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, TRANSPOSED, ROWS, VECTORS> {
-    /// All tiles of the panels, the last vector of the last of which is `WHOLE` or masked.
+    /// All tiles of the panels, whose vectors are known to be `WHOLE`, or may need a mask.
     #[inline(always)]
     fn run_tiles<S: Simd, const WHOLE: bool>(self, simd: S) {
         // Copies, so that the compiler knows that no store of the epilogue changes them.
@@ -266,10 +269,10 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
                 };
                 // SAFETY: `run` has checked that all rows and columns of the panel exist.
                 unsafe {
-                    multiply::<S, TRANSPOSED, ROWS, VECTORS, WHOLE>(
+                    multiply::<S, TRANSPOSED, WHOLE, ROWS, VECTORS>(
                         simd,
                         &product,
-                        (row, column),
+                        place,
                         ahead,
                         (steps_per_fetch, fetch),
                         &mut tile,
@@ -288,20 +291,21 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
 /// of each row of B that it reads into a cache, and calls `fetch` before the first and then after every `steps_per_fetch` steps.
 ///
 /// # Safety
-/// Rows `row..row + ROWS` of A must exist, and of B all columns of the vectors from `column` on, but those of the last vector that
-/// lie beyond column `n` if it is not `WHOLE`.
+/// The rows and columns of the tile must exist in the product.
 #[inline(always)]
-unsafe fn multiply<S: Simd, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usize, const WHOLE: bool>(
+unsafe fn multiply<S: Simd, const TRANSPOSED: bool, const WHOLE: bool, const ROWS: usize, const VECTORS: usize>(
     simd: S,
     product: &Product<'_, TRANSPOSED>,
-    (row, column): (usize, usize),
+    Place { row, column, width }: Place,
     ahead: [usize; 2],
     (steps_per_fetch, mut fetch): (usize, impl FnMut()),
     accumulators: &mut [[S::F32; VECTORS]; ROWS],
 ) {
     let Product { b_depth_stride, depth, .. } = *product;
     let (a_row_stride, a_depth_stride) = (product.a_row_stride(), product.a_depth_stride());
-    let last_mask = simd.mask_first((product.n - column).saturating_sub((VECTORS - 1) * LANES));
+    let last_width = width - (VECTORS - 1) * LANES;
+    let last_mask = simd.mask_first(last_width);
+    let is_half_empty = last_width <= LANES / 2;
     let mut tile = *accumulators;
     let (mut a_block, mut b_block) = (row * a_row_stride, column);
     let (mut first, mut remaining) = (depth.first, depth.len);
@@ -320,25 +324,24 @@ unsafe fn multiply<S: Simd, const TRANSPOSED: bool, const ROWS: usize, const VEC
         };
         // The last vector of a row may be read whole as long as it ends before the slice does: what it holds beyond column `n` goes
         // into lanes that are never stored. Only the last rows, mostly one, need a mask.
-        let masked = if WHOLE {
-            0
-        } else if S::MASKED_LOADS_ARE_FREE {
-            len
-        } else {
-            let mut whole = len;
-            while whole > 0 && b + (whole - 1) * b_depth_stride + VECTORS * LANES > product.b.len() {
-                whole -= 1;
+        let (mut unmasked, mut mask) = (len, None);
+        if !WHOLE && S::MASKED_LOADS_ARE_FREE {
+            mask = Some(last_mask);
+        } else if !WHOLE {
+            while unmasked > 0 && b + (unmasked - 1) * b_depth_stride + VECTORS * LANES > product.b.len() {
+                unmasked -= 1;
             }
-            len - whole
-        };
+        }
         // SAFETY: rows `first..first + len` of the block are rows of A and B, whose elements lie inside their slices, as the
-        // constructors of `Product` have checked, and so do whole vectors of all rows of B but the masked ones.
+        // constructors of `Product` have checked, and so do whole vectors of the first rows of B where they are not masked.
         unsafe {
-            if const { WHOLE || !S::MASKED_LOADS_ARE_FREE } {
-                steps.run::<S, ROWS, VECTORS>(simd, len - masked, None, &mut tile);
+            if const { !WHOLE && has_halves::<S>(ROWS, VECTORS) } && is_half_empty {
+                steps.run::<S, true, ROWS, VECTORS>(simd, unmasked, mask, &mut tile);
+            } else {
+                steps.run::<S, false, ROWS, VECTORS>(simd, unmasked, mask, &mut tile);
             }
-            if const { !WHOLE } {
-                steps.run::<S, ROWS, VECTORS>(simd, masked, Some(last_mask), &mut tile);
+            if const { !WHOLE && !S::MASKED_LOADS_ARE_FREE } {
+                steps.run::<S, false, ROWS, VECTORS>(simd, len - unmasked, Some(last_mask), &mut tile);
             }
         }
         (first, remaining) = (0, remaining - len);
@@ -373,7 +376,7 @@ impl<F: FnMut(), const TRANSPOSED: bool> Steps<'_, F, TRANSPOSED> {
     /// # Safety
     /// In each step, `ROWS` elements of A and `VECTORS` vectors of B, the last one as far as the mask is set, must be readable.
     #[inline(always)]
-    unsafe fn run<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    unsafe fn run<S: Simd, const HALF: bool, const ROWS: usize, const VECTORS: usize>(
         &mut self,
         simd: S,
         len: usize,
@@ -386,12 +389,12 @@ impl<F: FnMut(), const TRANSPOSED: bool> Steps<'_, F, TRANSPOSED> {
             (self.fetch)();
             for _ in 0..now {
                 // SAFETY: the caller promises that these elements of A and B are readable.
-                unsafe { step(simd, (self.a, self.a_row_stride), (self.b, last_mask), tile) };
+                unsafe { step::<S, HALF, ROWS, VECTORS>(simd, (self.a, self.a_row_stride), (self.b, last_mask), tile) };
                 if const { TRANSPOSED } {
                     // As far as the tile below reads: the tile above has asked for what this one does.
                     simd.prefetch::<1>(self.a.wrapping_add(STEPS_AHEAD * self.a_depth_stride + 2 * ROWS - 1));
                 }
-                for j in 0..VECTORS {
+                unroll!(VECTORS, j => {
                     let ahead = self.ahead[usize::from(j >= VECTORS.div_ceil(2))];
                     let line = self.b.wrapping_add(j * LANES).wrapping_add(ahead);
                     if few_rows(ROWS) {
@@ -399,7 +402,7 @@ impl<F: FnMut(), const TRANSPOSED: bool> Steps<'_, F, TRANSPOSED> {
                     } else {
                         simd.prefetch::<2>(line);
                     }
-                }
+                });
                 self.a = self.a.wrapping_add(self.a_depth_stride);
                 self.b = self.b.wrapping_add(self.b_depth_stride);
             }
@@ -414,28 +417,34 @@ impl<F: FnMut(), const TRANSPOSED: bool> Steps<'_, F, TRANSPOSED> {
 /// `ROWS` elements of A, each a stride behind the one before, and `VECTORS` vectors of B, the last one as far as the mask is set, must be
 /// readable.
 #[inline(always)]
-pub(super) unsafe fn step<S: Simd, const ROWS: usize, const VECTORS: usize>(
+pub(super) unsafe fn step<S: Simd, const HALF: bool, const ROWS: usize, const VECTORS: usize>(
     simd: S,
     (a, a_row_stride): (*const f32, usize),
     (b, last_mask): (*const f32, Option<S::Mask>),
     tile: &mut [[S::F32; VECTORS]; ROWS],
 ) {
     let mut b_row = [simd.zero(); VECTORS];
-    for (j, vector) in b_row.iter_mut().enumerate() {
+    unroll!(VECTORS, j => {
         let source = b.wrapping_add(j * LANES);
         // SAFETY: the caller promises that these elements of B are readable.
-        *vector = unsafe {
+        b_row[j] = unsafe {
             match last_mask {
                 Some(mask) if j + 1 == VECTORS => simd.load_pointer_masked(source, mask),
                 _ => simd.load_pointer(source),
             }
         };
-    }
-    for (i, line) in tile.iter_mut().enumerate() {
+    });
+    unroll!(ROWS, i => {
         // SAFETY: the caller promises that these elements of A are readable.
-        let element = simd.splat(unsafe { *a.wrapping_add(i * a_row_stride) });
-        for (accumulator, vector) in line.iter_mut().zip(b_row) {
-            *accumulator = simd.mul_add(element, vector, *accumulator);
+        let mut element = simd.splat(unsafe { *a.wrapping_add(i * a_row_stride) });
+        if const { HALF && VECTORS > 1 } {
+            element = simd.in_register(element);
         }
-    }
+        unroll!(VECTORS, j => {
+            tile[i][j] = match HALF && j + 1 == VECTORS {
+                true => simd.mul_add_half(element, b_row[j], tile[i][j]),
+                false => simd.mul_add(element, b_row[j], tile[i][j]),
+            };
+        });
+    });
 }

@@ -1,23 +1,5 @@
 #![doc = include_str!("README.md")]
 
-/// Repeats an expression for each row of a tile, written out: in a loop, which the compiler might leave as one, a row number that is
-/// not a constant would send all accumulators through memory.
-///
-/// A condition in a `const` block is known before code is generated, so none is generated for rows that a tile does not have. Without such
-/// blocks, here and in `micro`, twice as much would go to the optimizer.
-macro_rules! for_each_row {
-    ($rows:expr, $i:ident => $body:expr) => {
-        for_each_row!(@ $rows, $i, $body, 0 1 2 3 4 5 6 7)
-    };
-    (@ $rows:expr, $i:ident, $body:expr, $($row:literal)+) => {
-        $(if const { $row < $rows } {
-            let $i = $row;
-            $body;
-        })+
-    };
-}
-pub(in crate::kernels) use for_each_row;
-
 mod epilogue;
 mod interleaved;
 mod micro;

@@ -1,0 +1,39 @@
+//! Loops over registers.
+
+/// Repeats an expression for each number below a constant, which is 8 at most: `unroll!(V, j => sum[j] = simd.add(sum[j], x[j]))`.
+///
+/// Written out, because the compiler might leave a loop, and a number that is not a constant sends registers through memory. Where it does
+/// write the loop out, it takes its time: a third of that for the whole crate.
+///
+/// The conditions are known before code is generated, so there is none for numbers beyond the constant.
+macro_rules! unroll {
+    ($count:expr, $i:ident => $body:expr) => {
+        const { assert!($count <= 8, "at most 8 repetitions") };
+        $crate::simd::unroll!(@ $count, $i, $body, 0 1 2 3 4 5 6 7);
+    };
+    (@ $count:expr, $i:ident, $body:expr, $($number:literal)+) => {
+        $(if const { $number < $count } {
+            #[allow(unconditional_panic, reason = "of an array that has fewer elements, those beyond are never reached")]
+            {
+                let $i = $number;
+                $body;
+            }
+        })+
+    };
+}
+pub(crate) use unroll;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_number_once_and_in_order() {
+        fn numbers<const N: usize>() -> std::vec::Vec<usize> {
+            let mut numbers = std::vec![];
+            unroll!(N, i => numbers.push(i));
+            numbers
+        }
+        assert!(numbers::<0>().is_empty());
+        assert_eq!(numbers::<3>(), [0, 1, 2]);
+        assert_eq!(numbers::<8>(), [0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+}
