@@ -1,4 +1,5 @@
-//! The innermost loops, and with `interleaved`, `simd`, `parallel` and a call to the system in `memory` the only unsafe code of the crate.
+//! The innermost loops, and with `interleaved`, `sweep`, `simd`, `parallel` and a call to the system in `memory` the only unsafe code of the
+//! crate.
 #![allow(unsafe_code, reason = "A and B are read through pointers: a bounds check per element would cost half of the speed")]
 
 use super::RowBlocks;

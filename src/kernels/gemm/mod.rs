@@ -4,6 +4,7 @@ mod epilogue;
 mod interleaved;
 mod micro;
 mod shapes;
+mod sweep;
 
 use super::matrix::MatRef;
 use crate::simd::tile::Tile;
@@ -148,7 +149,13 @@ pub fn gemm(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, epilogue: &mut impl Epilogue
 /// If the shapes do not fit each other, or a part of the depth is given to an epilogue without partial sums.
 #[track_caller]
 pub(crate) fn gemm_part(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, depth: Range<usize>, epilogue: &mut impl Epilogue) {
-    run(isa, &Product::of_rows(a, b), depth, epilogue);
+    let product = Product::of_rows(a, b);
+    if sweep::is_faster(isa, &product) && !depth.is_empty() && epilogue.partial_sums().is_some() {
+        epilogue.check(product.m(), product.n());
+        let (starts, ends) = (depth.start == 0, depth.end == product.depth());
+        return sweep::run(isa, &product.part(depth.start, depth.len()), (starts, ends), epilogue);
+    }
+    run(isa, &product, depth, epilogue);
 }
 
 /// `C = A^T B`, begun and finished by an [`Epilogue`], for the columns `first..first + m` of A.
