@@ -112,22 +112,33 @@ impl<const ADDED: bool, const MASKED: bool> Transpose<'_, ADDED, MASKED> {
     /// The same part of `x`, turned, to `y`.
     #[inline(always)]
     fn store<S: Simd>(&mut self, simd: S, (i, rows): (usize, usize), (j, columns): (usize, usize), block: &[S::F32; LANES]) {
+        let leading_dimension = self.y.leading_dimension();
         if columns == LANES {
-            let tile = Tile::<LANES, 1>::new(self.y.leading_dimension(), (j, i, rows));
+            let tile = Tile::<LANES, 1>::new(leading_dimension, (j, i, rows));
             for (k, &column) in block.iter().enumerate() {
-                let column = self.masked(simd, (j + k, i), column);
-                let y = self.y.data_mut();
-                let column = if ADDED { simd.add(tile.load(simd, y, k, 0), column) } else { column };
-                tile.store(simd, y, (k, 0), column);
+                self.store_row(simd, (tile, k), (j + k, i), column);
             }
         } else {
             for (k, &column) in block.iter().enumerate().take(columns) {
-                let column = self.masked(simd, (j + k, i), column);
-                let y = &mut self.y.row_mut(j + k)[i..i + rows];
-                let column = if ADDED { simd.add(simd.load_first(y), column) } else { column };
-                simd.store_first(column, y);
+                let tile = Tile::<1, 1>::new(leading_dimension, (j + k, i, rows));
+                self.store_row(simd, (tile, 0), (j + k, i), column);
             }
         }
+    }
+
+    /// A column of `x` to row `k` of a tile of `y`, which begins at column `i` of row `j` of `y`.
+    #[inline(always)]
+    fn store_row<S: Simd, const ROWS: usize>(
+        &mut self,
+        simd: S,
+        (tile, k): (Tile<ROWS, 1>, usize),
+        (j, i): (usize, usize),
+        column: S::F32,
+    ) {
+        let column = self.masked(simd, (j, i), column);
+        let y = self.y.data_mut();
+        let column = if ADDED { simd.add(tile.load(simd, y, k, 0), column) } else { column };
+        tile.store(simd, y, (k, 0), column);
     }
 
     /// What the mask leaves of sixteen elements from column `i` of row `j` of `y` on.
