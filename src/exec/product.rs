@@ -29,6 +29,7 @@ pub fn product(isa: Isa, executor: &dyn Executor, a: MatRef<'_>, b: MatRef<'_>, 
             let rows = rows_per_part.min(m - first);
             let start = (first * a.leading_dimension()).min(a.data().len());
             let a = MatRef::new(&a.data()[start..], rows, k, a.leading_dimension());
+            // Not `Stored`, which would be the same tiles once more to compile.
             gemm(isa, a, b, &mut Biased { bias: &[], c: MatMut::new(share, rows, n, leading_dimension) });
         }
     });

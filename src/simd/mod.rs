@@ -118,7 +118,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `a * b + c` with one rounding where [`Isa::fused`] says so, else with two.
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
     /// [`Simd::mul_add`] in the first eight lanes; the others are unspecified.
-    fn mul_add_half(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    #[inline(always)]
+    fn mul_add_half(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        self.mul_add(a, b, c)
+    }
     /// `x`, of which the compiler knows no more than that it is in a register.
     ///
     /// Whole vectors and halves of one broadcast would be two broadcasts to it, the second from the first, which takes time from the

@@ -96,10 +96,6 @@ impl Simd for Portable {
         a.mul_add(b, c)
     }
     #[inline(always)]
-    fn mul_add_half(self, a: f32x16, b: f32x16, c: f32x16) -> f32x16 {
-        self.mul_add(a, b, c)
-    }
-    #[inline(always)]
     fn sqrt(self, x: f32x16) -> f32x16 {
         x.sqrt()
     }

@@ -23,6 +23,18 @@ impl Place {
     pub fn tile<const ROWS: usize, const V: usize>(self, leading_dimension: usize) -> Tile<ROWS, V> {
         Tile::new(leading_dimension, (self.row, self.column, self.width))
     }
+
+    /// The number of columns of the last of its `V` vectors.
+    #[inline(always)]
+    pub(super) fn last_width<const V: usize>(self) -> usize {
+        self.width - (V - 1) * LANES
+    }
+
+    /// Whether these fill no more than half of it, which [`Simd::mul_add_half`] is for.
+    #[inline(always)]
+    pub(super) fn is_half_empty<const V: usize>(self) -> bool {
+        self.last_width::<V>() <= LANES / 2
+    }
 }
 
 /// The start and the end of the chains of a product, one tile of `ROWS` rows and `V` vectors after the other.
@@ -81,9 +93,38 @@ pub trait Work<S: Simd> {
     fn share(&mut self, simd: S);
 }
 
+/// What the chains of a tile start from or, if they have started, their sums so far.
+#[inline(always)]
+pub(super) fn begin_or_load<S: Simd, const ROWS: usize, const V: usize>(
+    simd: S,
+    epilogue: &mut impl Epilogue,
+    place: Place,
+    starts: bool,
+) -> [[S::F32; V]; ROWS] {
+    match epilogue.partial_sums() {
+        Some(c) if !starts => load(simd, c, place),
+        _ => epilogue.begin(simd, place),
+    }
+}
+
+/// Takes the finished chains of a tile or, if they do not end here, puts their sums down.
+#[inline(always)]
+pub(super) fn finish_or_store<S: Simd, const ROWS: usize, const V: usize>(
+    simd: S,
+    epilogue: &mut impl Epilogue,
+    place: Place,
+    ends: bool,
+    tile: [[S::F32; V]; ROWS],
+) {
+    match epilogue.partial_sums() {
+        Some(c) if !ends => store(simd, c, place, tile),
+        _ => epilogue.finish(simd, place, tile),
+    }
+}
+
 /// A tile of C.
 #[inline(always)]
-pub(super) fn load<S: Simd, const ROWS: usize, const V: usize>(simd: S, mut c: MatMut<'_>, place: Place) -> [[S::F32; V]; ROWS] {
+fn load<S: Simd, const ROWS: usize, const V: usize>(simd: S, mut c: MatMut<'_>, place: Place) -> [[S::F32; V]; ROWS] {
     let source = place.tile::<ROWS, V>(c.leading_dimension());
     let mut tile = [[simd.zero(); V]; ROWS];
     unroll!(ROWS, i => tile[i] = source.load_row(simd, c.data_mut(), i));

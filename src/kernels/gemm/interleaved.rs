@@ -36,11 +36,10 @@ pub(super) unsafe fn run<S: Simd, E: Epilogue, const TRANSPOSED: bool, const ROW
     for number in 0..panel.panels {
         let column = panel.column + number * VECTORS * LANES;
         let width = (product.n - column).min(VECTORS * LANES);
-        let is_half_empty = width <= VECTORS * LANES - LANES / 2;
         let place = Place { row: panel.row, column, width };
         // SAFETY: the caller promises that these rows and columns exist.
         unsafe {
-            if const { S::HALVES_ARE_FASTER } && is_half_empty {
+            if const { S::HALVES_ARE_FASTER } && place.is_half_empty::<VECTORS>() {
                 run_panel::<S, E, TRANSPOSED, true, ROWS, VECTORS>(simd, product, (place, panel.tiles), epilogue);
             } else {
                 run_panel::<S, E, TRANSPOSED, false, ROWS, VECTORS>(simd, product, (place, panel.tiles), epilogue);
@@ -105,14 +104,15 @@ impl<S: Simd, const HALF: bool, const ROWS: usize, const VECTORS: usize> Chains<
     /// # Safety
     /// The rows and columns of the tile must exist in the product, for as long as the chains do.
     #[inline(always)]
-    unsafe fn new<const TRANSPOSED: bool>(simd: S, product: &Product<'_, TRANSPOSED>, Place { row, column, width }: Place) -> Self {
+    unsafe fn new<const TRANSPOSED: bool>(simd: S, product: &Product<'_, TRANSPOSED>, place: Place) -> Self {
+        let Place { row, column, .. } = place;
         let Product { b_depth_stride, depth, .. } = *product;
         let (a_row_stride, a_depth_stride) = (product.a_row_stride(), product.a_depth_stride());
         Self {
             tile: [[simd.zero(); VECTORS]; ROWS],
             a: product.a.as_ptr().wrapping_add(row * a_row_stride + depth.first * a_depth_stride),
             b: product.b.as_ptr().wrapping_add(column + depth.first * b_depth_stride),
-            last_mask: simd.mask_first(width - (VECTORS - 1) * LANES),
+            last_mask: simd.mask_first(place.last_width::<VECTORS>()),
             a_row_stride,
             a_depth_stride,
             b_depth_stride,

@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "A and B are read through pointers: a bounds check per element would cost half of the speed")]
 
 use super::RowBlocks;
-use super::epilogue::{self, Epilogue, Place};
+use super::epilogue::{Epilogue, Place, begin_or_load, finish_or_store};
 use super::interleaved;
 use crate::kernels::matrix::MatRef;
 use crate::simd::{Isa, LANES, Simd, SimdOp, unroll};
@@ -259,10 +259,7 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
                     (1, _) => [0, next_panel],
                     _ => [0; 2],
                 };
-                let mut tile = match self.epilogue.partial_sums() {
-                    Some(c) if !panel.starts => epilogue::load(simd, c, place),
-                    _ => self.epilogue.begin::<S, ROWS, VECTORS>(simd, place),
-                };
+                let mut tile = begin_or_load(simd, self.epilogue, place, panel.starts);
                 let mut next = row;
                 let fetch = || {
                     self.epilogue.fetch::<S, VECTORS>(simd, next, column);
@@ -279,10 +276,7 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
                         &mut tile,
                     )
                 };
-                match self.epilogue.partial_sums() {
-                    Some(c) if !panel.ends => epilogue::store(simd, c, place, tile),
-                    _ => self.epilogue.finish(simd, place, tile),
-                }
+                finish_or_store(simd, self.epilogue, place, panel.ends, tile);
             }
         }
     }
@@ -297,18 +291,16 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
 unsafe fn multiply<S: Simd, const TRANSPOSED: bool, const WHOLE: bool, const ROWS: usize, const VECTORS: usize>(
     simd: S,
     product: &Product<'_, TRANSPOSED>,
-    Place { row, column, width }: Place,
+    place: Place,
     ahead: [usize; 2],
     (steps_per_fetch, mut fetch): (usize, impl FnMut()),
     accumulators: &mut [[S::F32; VECTORS]; ROWS],
 ) {
     let Product { b_depth_stride, depth, .. } = *product;
     let (a_row_stride, a_depth_stride) = (product.a_row_stride(), product.a_depth_stride());
-    let last_width = width - (VECTORS - 1) * LANES;
-    let last_mask = simd.mask_first(last_width);
-    let is_half_empty = last_width <= LANES / 2;
+    let last_mask = simd.mask_first(place.last_width::<VECTORS>());
     let mut tile = *accumulators;
-    let (mut a_block, mut b_block) = (row * a_row_stride, column);
+    let (mut a_block, mut b_block) = (place.row * a_row_stride, place.column);
     let (mut first, mut remaining) = (depth.first, depth.len);
     while remaining > 0 {
         let len = remaining.min(depth.per_block - first);
@@ -336,7 +328,7 @@ unsafe fn multiply<S: Simd, const TRANSPOSED: bool, const WHOLE: bool, const ROW
         // SAFETY: rows `first..first + len` of the block are rows of A and B, whose elements lie inside their slices, as the
         // constructors of `Product` have checked, and so do whole vectors of the first rows of B where they are not masked.
         unsafe {
-            if const { !WHOLE && has_halves::<S>(ROWS, VECTORS) } && is_half_empty {
+            if const { !WHOLE && has_halves::<S>(ROWS, VECTORS) } && place.is_half_empty::<VECTORS>() {
                 steps.run::<S, true, ROWS, VECTORS>(simd, unmasked, mask, &mut tile);
             } else {
                 steps.run::<S, false, ROWS, VECTORS>(simd, unmasked, mask, &mut tile);

@@ -5,7 +5,7 @@
 //! and the sums wait in C.
 #![allow(unsafe_code, reason = "A and B are read through pointers, as in `micro`")]
 
-use super::epilogue::{self, Epilogue, Place};
+use super::epilogue::{Epilogue, Place, begin_or_load, finish_or_store};
 use super::micro::Product;
 use crate::simd::{Isa, LANES, Simd, SimdOp};
 
@@ -15,9 +15,15 @@ const SMALLEST: usize = 512 * 1024;
 /// How many rows of B are read side by side. More are slower again.
 const STREAMS: usize = 24;
 
-/// Whether that is faster than tiles: where the registers hold so many elements of A and some vectors more.
+/// Whether the registers hold an element of A for each stream, and some vectors more.
+const fn has_registers(tile_rows: [usize; 4]) -> bool {
+    tile_rows[3] * 4 >= STREAMS
+}
+
+/// Whether that is faster than tiles.
 pub(super) fn is_faster(isa: Isa, product: &Product<'_, false>) -> bool {
-    isa.tile_rows()[3] * 4 >= STREAMS && product.m() == 1 && product.depth() * product.n() >= SMALLEST
+    // The instruction set last: small products of one row, where each nanosecond shows, end at their size.
+    product.m() == 1 && product.depth() * product.n() >= SMALLEST && has_registers(isa.tile_rows())
 }
 
 /// The product. Its chains start here, or continue from partial sums, which the epilogue must have, and end here, or leave them there.
@@ -38,7 +44,7 @@ impl<E: Epilogue> SimdOp for Sweep<'_, E> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         // Kept out of the binary where it is never asked for, before code is generated.
-        if const { S::TILE_ROWS[3] * 4 < STREAMS } {
+        if const { !has_registers(S::TILE_ROWS) } {
             unreachable!("too few registers");
         }
         let depth = self.product.depth();
@@ -100,10 +106,7 @@ impl<S: Simd, const DEPTH: usize> Chains<S, DEPTH> {
     /// Its lanes that are set in the mask, all without one, must be readable in `DEPTH` rows of B.
     #[inline(always)]
     unsafe fn advance(&self, simd: S, place: Place, mask: Option<S::Mask>, epilogue: &mut impl Epilogue) {
-        let mut sums: [[S::F32; 1]; 1] = match epilogue.partial_sums() {
-            Some(c) if !self.starts => epilogue::load(simd, c, place),
-            _ => epilogue.begin(simd, place),
-        };
+        let mut sums: [[S::F32; 1]; 1] = begin_or_load(simd, epilogue, place, self.starts);
         let mut b = self.b.wrapping_add(place.column);
         for element in self.a {
             // SAFETY: the caller promises that the vector is readable.
@@ -116,10 +119,7 @@ impl<S: Simd, const DEPTH: usize> Chains<S, DEPTH> {
             sums[0][0] = simd.mul_add(element, vector, sums[0][0]);
             b = b.wrapping_add(self.b_depth_stride);
         }
-        match epilogue.partial_sums() {
-            Some(c) if !self.ends => epilogue::store(simd, c, place, sums),
-            _ => epilogue.finish(simd, place, sums),
-        }
+        finish_or_store(simd, epilogue, place, self.ends, sums);
     }
 }
 
@@ -140,7 +140,7 @@ mod tests {
             let (a, b): (Vec<f32>, Vec<f32>) = ((0..k).map(number).collect(), (0..k * ld).map(number).collect());
             let bias: Vec<f32> = (0..n).map(|i| number(i + 7)).collect();
             let (a, b) = (MatRef::new(&a, 1, k, k), MatRef::new(&b, k, n, ld));
-            for isa in Isa::available().filter(|isa| isa.tile_rows()[3] * 4 >= STREAMS) {
+            for isa in Isa::available().filter(|isa| has_registers(isa.tile_rows())) {
                 let mut expected = std::vec![7.0; n];
                 reference::gemm::gemm(isa, a, b, &mut Biased { bias: &bias, c: MatMut::new(&mut expected, 1, n, n) });
                 for first in [k, 1, k / 2 + 1] {
