@@ -69,15 +69,14 @@ impl Threshold {
         }
     }
 
-    /// The mask of the columns `64 group .. 64 group + 64` of row `i`.
+    /// The masks of the columns `64 group .. 64 group + 64` of `N` rows from row `i` on.
     #[inline(always)]
-    fn keep<S: Simd>(self, simd: S, stream: &Stream, i: usize, group: usize) -> [u16; 4] {
-        let mut keep = [self.any; 4];
+    fn keep<S: Simd, const N: usize>(self, simd: S, stream: &Stream, i: usize, group: usize) -> [[u16; 4]; N] {
+        let mut keep = [[self.any; 4]; N];
         if self.first_kept > 0 {
             let first_kept = simd.splat_i32(i32::from(self.first_kept) << 16);
-            for (keep, halves) in keep.iter_mut().zip(rng::halves(simd, stream, i, group)) {
-                *keep = !simd.mask_to_bits(simd.lt_u32(halves, first_kept));
-            }
+            let halves = rng::halves::<S, N>(simd, stream, i, group);
+            unroll!(N, n => unroll!(4, k => keep[n][k] = !simd.mask_to_bits(simd.lt_u32(halves[n][k], first_kept))));
         }
         keep
     }
@@ -116,9 +115,9 @@ impl Dropout {
         self.scale
     }
 
-    /// The mask of the columns `64 group .. 64 group + 64` of row `i`.
+    /// The masks of the columns `64 group .. 64 group + 64` of `N` rows from row `i` on.
     #[inline(always)]
-    pub(super) fn keep<S: Simd>(&self, simd: S, stream: &Stream, i: usize, group: usize) -> [u16; 4] {
+    pub(super) fn keep<S: Simd, const N: usize>(&self, simd: S, stream: &Stream, i: usize, group: usize) -> [[u16; 4]; N] {
         self.threshold.keep(simd, stream, i, group)
     }
 }
@@ -282,13 +281,22 @@ impl<R: Rule> SimdOp for Forward<'_, R> {
 impl<R: Rule> OnRows for Forward<'_, R> {
     #[inline(always)]
     fn on_rows<S: Simd, const V: usize>(&mut self, simd: S, rows: Range<usize>, columns: Range<usize>) {
+        in_draws::<S, V, _>(simd, rows, columns, (), self);
+    }
+}
+
+impl<R: Rule> OnDraw for Forward<'_, R> {
+    type Columns<S: Simd, const V: usize> = ();
+    #[inline(always)]
+    fn on_draw<S: Simd, const V: usize, const N: usize>(&mut self, simd: S, first_row: usize, columns: Range<usize>, (): ()) {
         let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);
-        for i in rows {
-            let keep = self.rule.threshold().keep(simd, &self.stream, i, columns.start / GROUP);
+        let keep = self.rule.threshold().keep::<S, N>(simd, &self.stream, first_row, columns.start / GROUP);
+        unroll!(N, n => {
+            let i = first_row + n;
             let target = &mut self.x.row_mut(i)[columns.clone()];
             let mut x = slice::load::<S, V>(simd, target);
             unroll!(V, j => {
-                let mut keep = keep[j] & simd.mask_to_bits(simd.mask_first(target.len() - j * LANES));
+                let mut keep = keep[n][j] & simd.mask_to_bits(simd.mask_first(target.len() - j * LANES));
                 if let Some(mask) = self.mask.get_mut(i * words_per_row + first + j) {
                     if self.combine == Combine::And {
                         keep &= *mask;
@@ -298,7 +306,42 @@ impl<R: Rule> OnRows for Forward<'_, R> {
                 x[j] = simd.select(simd.mask_from_bits(keep), self.rule.kept(simd, x[j]), self.rule.dropped(simd));
             });
             slice::store(simd, x, target);
+        });
+    }
+}
+
+/// What is done with some columns of some rows for which random numbers are drawn together.
+pub(super) trait OnDraw {
+    /// What belongs to the columns.
+    type Columns<S: Simd, const V: usize>: Copy;
+    /// For `N` rows, in `V` vectors of which only the last may be partial.
+    fn on_draw<S: Simd, const V: usize, const N: usize>(
+        &mut self,
+        simd: S,
+        first_row: usize,
+        columns: Range<usize>,
+        of_columns: Self::Columns<S, V>,
+    );
+}
+
+/// All rows: two for each draw if there are registers for two generators, which wait for their multiplications in turns.
+#[inline(always)]
+pub(super) fn in_draws<S: Simd, const V: usize, O: OnDraw>(
+    simd: S,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    of_columns: O::Columns<S, V>,
+    op: &mut O,
+) {
+    let mut i = rows.start;
+    if const { S::COLUMN_VECTORS >= 4 } {
+        while i + 2 <= rows.end {
+            op.on_draw::<S, V, 2>(simd, i, columns.clone(), of_columns);
+            i += 2;
         }
+    }
+    for i in i..rows.end {
+        op.on_draw::<S, V, 1>(simd, i, columns.clone(), of_columns);
     }
 }
 
@@ -334,7 +377,7 @@ impl SimdOp for Mask<'_> {
     fn run<S: Simd>(self, simd: S) {
         for (i, row) in self.mask.chunks_mut(self.columns.div_ceil(LANES).max(1)).enumerate() {
             for (group, words) in row.chunks_mut(GROUP / LANES).enumerate() {
-                let keep = self.threshold.keep(simd, &self.stream, i, group);
+                let [keep] = self.threshold.keep(simd, &self.stream, i, group);
                 for (k, (word, keep)) in words.iter_mut().zip(keep).enumerate() {
                     let keep = keep & simd.mask_to_bits(simd.mask_first(self.columns - group * GROUP - k * LANES));
                     *word = if self.combine == Combine::And { *word & keep } else { keep };

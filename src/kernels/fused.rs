@@ -11,7 +11,7 @@
 //! "The same" is bit for bit. A network without dropout between its layers uses [`Dropout::NONE`], which draws no random numbers. The
 //! mask is that of ReLU and dropout together, in the format of [`dropout`](super::dropout).
 
-use super::dropout::{Dropout, check_mask};
+use super::dropout::{Dropout, OnDraw, check_mask, in_draws};
 use super::gemm::{Epilogue, Place, RowBlocks, check_bias, load_bias, store};
 use super::matrix::{MatMut, MatRef};
 use super::norm::{
@@ -46,6 +46,27 @@ pub struct BiasedReluDropout<'a> {
     pub mask: &'a mut [u16],
 }
 
+impl BiasedReluDropout<'_> {
+    /// What dropout keeps of the vectors of a tile.
+    ///
+    /// The loop over the rows is not written out: nothing in it is in registers afterwards, and to draw random numbers is much code.
+    #[inline(always)]
+    fn keep<S: Simd, const ROWS: usize, const V: usize>(&self, simd: S, place: Place) -> [[u16; V]; ROWS] {
+        let first = place.column / LANES;
+        let mut keep = [[0; V]; ROWS];
+        for (i, row) in keep.iter_mut().enumerate() {
+            let mut of_group = [0; 4];
+            for (j, keep) in row.iter_mut().enumerate() {
+                if j == 0 || (first + j).is_multiple_of(4) {
+                    [of_group] = self.dropout.keep(simd, &self.stream, place.row + i, (first + j) / 4);
+                }
+                *keep = of_group[(first + j) % 4];
+            }
+        }
+        keep
+    }
+}
+
 impl Epilogue for BiasedReluDropout<'_> {
     #[track_caller]
     fn check(&self, m: usize, n: usize) {
@@ -64,14 +85,11 @@ impl Epilogue for BiasedReluDropout<'_> {
     #[inline(always)]
     fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, mut tile: [[S::F32; V]; ROWS]) {
         let (words_per_row, first) = (self.c.columns().div_ceil(LANES), place.column / LANES);
+        let keep = self.keep::<S, ROWS, V>(simd, place);
         unroll!(ROWS, i => {
             let mask = &mut self.mask[(place.row + i) * words_per_row + first..][..V];
-            let mut keep = [0; 4];
             unroll!(V, j => {
-                if j == 0 || (first + j).is_multiple_of(4) {
-                    keep = self.dropout.keep(simd, &self.stream, place.row + i, (first + j) / 4);
-                }
-                let keep = keep[(first + j) % 4] & simd.mask_to_bits(simd.mask_first(place.width - j * LANES));
+                let keep = keep[i][j] & simd.mask_to_bits(simd.mask_first(place.width - j * LANES));
                 (tile[i][j], mask[j]) = relu_dropout(simd, tile[i][j], keep, self.dropout);
             });
         });
@@ -122,17 +140,32 @@ impl OnRows for Forward<'_> {
     #[inline(always)]
     fn on_rows<S: Simd, const V: usize>(&mut self, simd: S, rows: Range<usize>, columns: Range<usize>) {
         let of_columns = ForwardColumns::<S, V>::load(simd, &self.normalization, columns.clone());
+        in_draws(simd, rows, columns, of_columns, self);
+    }
+}
+
+impl OnDraw for Forward<'_> {
+    type Columns<S: Simd, const V: usize> = ForwardColumns<S, V>;
+    #[inline(always)]
+    fn on_draw<S: Simd, const V: usize, const N: usize>(
+        &mut self,
+        simd: S,
+        first_row: usize,
+        columns: Range<usize>,
+        of_columns: ForwardColumns<S, V>,
+    ) {
         let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);
-        for i in rows {
-            let keep = self.dropout.keep(simd, &self.stream, i, columns.start / GROUP);
+        let keep = self.dropout.keep::<S, N>(simd, &self.stream, first_row, columns.start / GROUP);
+        unroll!(N, n => {
+            let i = first_row + n;
             let mut values = of_columns.forward(simd, vectors::<S, V>(simd, self.x.row(i), columns.clone()));
             let mask = &mut self.mask[i * words_per_row + first..][..V];
             unroll!(V, j => {
-                let keep = keep[j] & simd.mask_to_bits(simd.mask_first(columns.len() - j * LANES));
+                let keep = keep[n][j] & simd.mask_to_bits(simd.mask_first(columns.len() - j * LANES));
                 (values[j], mask[j]) = relu_dropout(simd, values[j], keep, self.dropout);
             });
             slice::store(simd, values, &mut self.y.row_mut(i)[columns.clone()]);
-        }
+        });
     }
 }
 

@@ -36,9 +36,11 @@
 
 use super::math;
 use super::matrix::{MatMut, MatRef};
+use super::narrow::{self, OnEachRow};
 use super::reduce::argmax_with;
-use super::softmax::exponentials;
+use super::softmax::{exponentials, narrow_exponentials};
 use crate::simd::{Isa, LANES, Simd, SimdOp, slice};
+use core::ops::Range;
 
 /// What the rows of a minibatch count.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +62,15 @@ impl<'a> RowWeights<'a> {
     #[inline(always)]
     fn weight(&self, i: usize) -> f32 {
         self.weights.map_or(1.0, |weights| weights[i])
+    }
+
+    /// The weights of up to sixteen rows.
+    #[inline(always)]
+    fn weights<S: Simd>(&self, simd: S, rows: Range<usize>) -> S::F32 {
+        match self.weights {
+            Some(weights) => simd.load_first(&weights[rows]),
+            None => simd.splat(1.0),
+        }
     }
 
     #[track_caller]
@@ -98,9 +109,9 @@ pub fn softmax_cross_entropy(
     assert!(x.rows() == labels.len(), "labels of {} rows expected, found {}", x.rows(), labels.len());
     rows.check(x.rows(), losses);
     if smoothing == 0.0 {
-        isa.run(OfLabels { x, labels, rows, losses })
+        narrow::on_each_row(isa, OfLabels { x, labels, rows, losses, hits: 0 })
     } else {
-        isa.run(OfTargets { x, targets: Labels(labels), smoothing, rows, losses })
+        narrow::on_each_row(isa, OfTargets { x, targets: Labels(labels), smoothing, rows, losses, hits: 0 })
     }
 }
 
@@ -123,7 +134,7 @@ pub fn softmax_cross_entropy_one_hot(
 ) -> usize {
     check_targets(&x, &targets);
     rows.check(x.rows(), losses);
-    isa.run(OfTargets { x, targets, smoothing, rows, losses })
+    narrow::on_each_row(isa, OfTargets { x, targets, smoothing, rows, losses, hits: 0 })
 }
 
 /// Sigmoid and binary cross-entropy of each element, whose target is a probability. Returns how many elements are right:
@@ -189,32 +200,67 @@ struct OfLabels<'a> {
     labels: &'a [u32],
     rows: RowWeights<'a>,
     losses: &'a mut [f32],
+    hits: usize,
 }
 
-impl SimdOp for OfLabels<'_> {
+impl OnEachRow for OfLabels<'_> {
     type Output = usize;
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) -> usize {
-        let mut hits = 0;
-        for (i, (&label, loss)) in self.labels.iter().zip(self.losses).enumerate() {
-            let row = self.x.row_mut(i);
-            let weight = self.rows.weight(i);
-            let factor = self.rows.scale * weight;
-            let label = checked(label, i, row.len());
-            let max = slice::max_with(simd, row);
-            hits += usize::from(argmax_with(simd, row, max) == label);
-            let at_label = row[label] - max;
-            let sum = exponentials(simd, row, max);
-            *loss = (simd.to_array(math::ln(simd, simd.splat(sum)))[0] - at_label) * weight;
-            let gradient_at_label = (row[label] / sum - 1.0) * factor;
-            let (sum, factor) = (simd.splat(sum), simd.splat(factor));
-            for chunk in row.chunks_mut(LANES) {
-                let gradient = simd.mul(simd.div(simd.load_first(chunk), sum), factor);
-                simd.store_first(gradient, chunk);
-            }
-            row[label] = gradient_at_label;
+    fn shape(&self) -> (usize, usize) {
+        (self.x.rows(), self.x.columns())
+    }
+    #[inline(always)]
+    fn on_row<S: Simd>(&mut self, simd: S, i: usize) {
+        let row = self.x.row_mut(i);
+        let weight = self.rows.weight(i);
+        let label = checked(self.labels[i], i, row.len());
+        let max = slice::max_with(simd, row);
+        self.hits += usize::from(argmax_with(simd, row, max) == label);
+        let at_label = row[label] - max;
+        let (sum, last) = exponentials(simd, row, max);
+        self.losses[i] = (simd.to_array(math::ln(simd, simd.splat(sum)))[0] - at_label) * weight;
+        let truth = Labels(self.labels);
+        let (sum, factor) = (simd.splat(sum), simd.splat(self.rows.scale * weight));
+        let (whole, tail) = row.as_chunks_mut::<LANES>();
+        for (j, chunk) in whole.iter_mut().enumerate() {
+            let difference = simd.sub(simd.div(simd.load(chunk), sum), truth.load(simd, i, j * LANES, LANES));
+            simd.store(simd.mul(difference, factor), chunk);
         }
-        hits
+        let difference = simd.sub(simd.div(last, sum), truth.load(simd, i, whole.len() * LANES, tail.len()));
+        simd.store_first(simd.mul(difference, factor), tail);
+    }
+
+    #[inline(always)]
+    fn on_narrow_rows<S: Simd>(&mut self, simd: S, rows: Range<usize>) {
+        let columns = self.x.columns();
+        let label = narrow_labels(simd, self.labels, rows.clone(), columns);
+        let weight = self.rows.weights(simd, rows.clone());
+        let factor = simd.mul(simd.splat(self.rows.scale), weight);
+
+        let mut x = narrow::load(simd, self.x.as_ref(), rows.clone());
+        let max = narrow::max(simd, &x[..columns]);
+        self.hits += narrow::count_equal(simd, narrow::position(simd, &x[..columns], max), label, rows.len());
+        let mut at_label = simd.zero();
+        for (j, &column) in x[..columns].iter().enumerate() {
+            at_label = simd.select(simd.eq(label, simd.splat(j as f32)), column, at_label);
+        }
+        let at_label = simd.sub(at_label, max);
+
+        let sum = narrow_exponentials(simd, &mut x, columns, max);
+        let loss = simd.mul(simd.sub(math::ln(simd, sum), at_label), weight);
+        simd.store_first(loss, &mut self.losses[rows.clone()]);
+        for (j, column) in x[..columns].iter_mut().enumerate() {
+            let probability = simd.div(*column, sum);
+            let at_label = simd.eq(label, simd.splat(j as f32));
+            let difference = simd.select(at_label, simd.sub(probability, simd.splat(1.0)), probability);
+            *column = simd.mul(difference, factor);
+        }
+        narrow::store(simd, x, &mut self.x, rows);
+    }
+
+    #[inline(always)]
+    fn output(self) -> usize {
+        self.hits
     }
 }
 
@@ -225,12 +271,24 @@ fn checked(label: u32, row: usize, columns: usize) -> usize {
     label
 }
 
+/// The labels of some [narrow] rows of so many columns.
+#[inline(always)]
+fn narrow_labels<S: Simd>(simd: S, labels: &[u32], rows: Range<usize>, columns: usize) -> S::F32 {
+    let mut of_lanes = [0.0; LANES];
+    for (label, i) in of_lanes.iter_mut().zip(rows) {
+        *label = checked(labels[i], i, columns) as f32;
+    }
+    simd.load(&of_lanes)
+}
+
 /// The probabilities that rows should have.
 trait Targets {
     /// The first index of the largest target of row `i`, which has `columns` elements.
     fn argmax<S: Simd>(&self, simd: S, i: usize, columns: usize) -> usize;
     /// Up to sixteen targets of row `i`, from column `start` on.
     fn load<S: Simd>(&self, simd: S, i: usize, start: usize, len: usize) -> S::F32;
+    /// Some [narrow] rows of so many columns.
+    fn narrow_rows<S: Simd>(&self, simd: S, rows: Range<usize>, columns: usize) -> [S::F32; LANES];
 }
 
 /// 1 at the label, else 0.
@@ -249,6 +307,15 @@ impl Targets for Labels<'_> {
         };
         simd.select(simd.mask_from_bits(bits), simd.splat(1.0), simd.zero())
     }
+    #[inline(always)]
+    fn narrow_rows<S: Simd>(&self, simd: S, rows: Range<usize>, columns: usize) -> [S::F32; LANES] {
+        let label = narrow_labels(simd, self.0, rows, columns);
+        let mut targets = [simd.zero(); LANES];
+        for (j, target) in targets.iter_mut().enumerate().take(columns) {
+            *target = simd.select(simd.eq(label, simd.splat(j as f32)), simd.splat(1.0), simd.zero());
+        }
+        targets
+    }
 }
 
 impl Targets for MatRef<'_> {
@@ -261,6 +328,10 @@ impl Targets for MatRef<'_> {
     fn load<S: Simd>(&self, simd: S, i: usize, start: usize, len: usize) -> S::F32 {
         simd.load_first(&self.row(i)[start..start + len])
     }
+    #[inline(always)]
+    fn narrow_rows<S: Simd>(&self, simd: S, rows: Range<usize>, _: usize) -> [S::F32; LANES] {
+        narrow::load(simd, *self, rows)
+    }
 }
 
 /// Softmax cross-entropy where every class has a target.
@@ -270,61 +341,106 @@ struct OfTargets<'a, T> {
     smoothing: f32,
     rows: RowWeights<'a>,
     losses: &'a mut [f32],
+    hits: usize,
 }
 
 impl<T: Targets> OfTargets<'_, T> {
+    /// The target of each lane, smoothed.
+    #[inline(always)]
+    fn smoothed<S: Simd>(&self, simd: S, target: S::F32) -> S::F32 {
+        let share = self.smoothing / self.x.columns() as f32;
+        simd.mul_add(target, simd.splat(1.0 - self.smoothing), simd.splat(share))
+    }
+
     /// Up to sixteen smoothed targets; lanes behind the end of the row are zero.
     #[inline(always)]
-    fn smoothed<S: Simd>(&self, simd: S, i: usize, start: usize, len: usize) -> S::F32 {
-        let share = self.smoothing / self.x.columns() as f32;
-        let target = self.targets.load(simd, i, start, len);
-        let smoothed = simd.mul_add(target, simd.splat(1.0 - self.smoothing), simd.splat(share));
+    fn load<S: Simd>(&self, simd: S, i: usize, start: usize, len: usize) -> S::F32 {
+        let smoothed = self.smoothed(simd, self.targets.load(simd, i, start, len));
         simd.select(simd.mask_first(len), smoothed, simd.zero())
     }
 }
 
-impl<T: Targets> SimdOp for OfTargets<'_, T> {
+/// `sum + target (max / 2 - x / 2)`, where an impossible class that is not wanted costs nothing.
+#[inline(always)]
+fn add_distance<S: Simd>(simd: S, target: S::F32, max: S::F32, x: S::F32, sum: S::F32) -> S::F32 {
+    let below = half_difference(simd, max, x);
+    simd.select(simd.eq(target, simd.zero()), sum, simd.mul_add(target, below, sum))
+}
+
+impl<T: Targets> OnEachRow for OfTargets<'_, T> {
     type Output = usize;
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) -> usize {
+    fn shape(&self) -> (usize, usize) {
+        (self.x.rows(), self.x.columns())
+    }
+    #[inline(always)]
+    fn on_row<S: Simd>(&mut self, simd: S, i: usize) {
         let columns = self.x.columns();
-        let mut hits = 0;
-        for i in 0..self.x.rows() {
-            let weight = self.rows.weight(i);
-            let factor = simd.splat(self.rows.scale * weight);
-            let right = self.targets.argmax(simd, i, columns);
-            let max = slice::max_with(simd, self.x.row_mut(i));
-            hits += usize::from(argmax_with(simd, self.x.row_mut(i), max) == right);
+        let weight = self.rows.weight(i);
+        let factor = simd.splat(self.rows.scale * weight);
+        let right = self.targets.argmax(simd, i, columns);
+        let max = slice::max_with(simd, self.x.row_mut(i));
+        self.hits += usize::from(argmax_with(simd, self.x.row_mut(i), max) == right);
 
-            // The sum of all targets, and half of how far the logits are below the largest, weighted by the targets.
-            let (mut total, mut distance) = (simd.zero(), simd.zero());
-            for start in (0..columns).step_by(LANES) {
-                let len = LANES.min(columns - start);
-                let target = self.smoothed(simd, i, start, len);
-                let x = simd.load_first(&self.x.row_mut(i)[start..start + len]);
-                let below = half_difference(simd, simd.splat(max), x);
-                total = simd.add(total, target);
-                // An impossible class that is not wanted costs nothing.
-                let unwanted = simd.eq(target, simd.zero());
-                distance = simd.select(unwanted, distance, simd.mul_add(target, below, distance));
-            }
-            let (total, distance) = (simd.sum_lanes(total), simd.sum_lanes(distance));
-
-            let sum = exponentials(simd, self.x.row_mut(i), max);
-            let ln_sum = simd.to_array(math::ln(simd, simd.splat(sum)))[0];
-            self.losses[i] = (ln_sum * total + (distance + distance)) * weight;
-
-            let (sum, total) = (simd.splat(sum), simd.splat(total));
-            for start in (0..columns).step_by(LANES) {
-                let len = LANES.min(columns - start);
-                let target = self.smoothed(simd, i, start, len);
-                let chunk = &mut self.x.row_mut(i)[start..start + len];
-                let probability = simd.div(simd.load_first(chunk), sum);
-                let gradient = simd.mul(simd.sub(simd.mul(probability, total), target), factor);
-                simd.store_first(gradient, chunk);
-            }
+        // The sum of all targets, and half of how far the logits are below the largest, weighted by the targets.
+        let (mut total, mut distance) = (simd.zero(), simd.zero());
+        for start in (0..columns).step_by(LANES) {
+            let len = LANES.min(columns - start);
+            let target = self.load(simd, i, start, len);
+            let x = simd.load_first(&self.x.row_mut(i)[start..start + len]);
+            total = simd.add(total, target);
+            distance = add_distance(simd, target, simd.splat(max), x, distance);
         }
-        hits
+        let (total, distance) = (simd.sum_lanes(total), simd.sum_lanes(distance));
+
+        let (sum, last) = exponentials(simd, self.x.row_mut(i), max);
+        let ln_sum = simd.to_array(math::ln(simd, simd.splat(sum)))[0];
+        self.losses[i] = (ln_sum * total + (distance + distance)) * weight;
+
+        let (sum, total) = (simd.splat(sum), simd.splat(total));
+        for start in (0..columns).step_by(LANES) {
+            let len = LANES.min(columns - start);
+            let target = self.load(simd, i, start, len);
+            let chunk = &mut self.x.row_mut(i)[start..start + len];
+            let exponential = if len == LANES { simd.load_first(chunk) } else { last };
+            let probability = simd.div(exponential, sum);
+            let gradient = simd.mul(simd.sub(simd.mul(probability, total), target), factor);
+            simd.store_first(gradient, chunk);
+        }
+    }
+
+    #[inline(always)]
+    fn on_narrow_rows<S: Simd>(&mut self, simd: S, rows: Range<usize>) {
+        let columns = self.x.columns();
+        let weight = self.rows.weights(simd, rows.clone());
+        let factor = simd.mul(simd.splat(self.rows.scale), weight);
+
+        let mut targets = self.targets.narrow_rows(simd, rows.clone(), columns);
+        let mut x = narrow::load(simd, self.x.as_ref(), rows.clone());
+        let max = narrow::max(simd, &x[..columns]);
+        let right = narrow::position(simd, &targets[..columns], narrow::max(simd, &targets[..columns]));
+        self.hits += narrow::count_equal(simd, narrow::position(simd, &x[..columns], max), right, rows.len());
+
+        let mut distances = [simd.zero(); LANES];
+        for ((target, &x), distance) in targets.iter_mut().zip(&x).zip(&mut distances).take(columns) {
+            *target = self.smoothed(simd, *target);
+            *distance = add_distance(simd, *target, max, x, *distance);
+        }
+        let (total, distance) = (narrow::sum(simd, targets), narrow::sum(simd, distances));
+
+        let sum = narrow_exponentials(simd, &mut x, columns, max);
+        let loss = simd.add(simd.mul(math::ln(simd, sum), total), simd.add(distance, distance));
+        simd.store_first(simd.mul(loss, weight), &mut self.losses[rows.clone()]);
+        for (column, target) in x.iter_mut().zip(targets).take(columns) {
+            let probability = simd.div(*column, sum);
+            *column = simd.mul(simd.sub(simd.mul(probability, total), target), factor);
+        }
+        narrow::store(simd, x, &mut self.x, rows);
+    }
+
+    #[inline(always)]
+    fn output(self) -> usize {
+        self.hits
     }
 }
 

@@ -68,6 +68,7 @@ pub mod loss;
 pub mod math;
 mod matrix;
 pub mod merge;
+mod narrow;
 pub mod norm;
 pub mod optimizers;
 pub mod reduce;

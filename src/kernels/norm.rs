@@ -384,6 +384,7 @@ impl OnRows for Forward<'_> {
 }
 
 /// What the forward pass needs of some columns.
+#[derive(Clone, Copy)]
 pub(super) struct ForwardColumns<S: Simd, const V: usize> {
     mean: [S::F32; V],
     inverse_deviation: [S::F32; V],

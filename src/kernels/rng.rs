@@ -23,7 +23,7 @@
 //! `8 (j / 64) + j % 16 / 2`, and of word `j / 16 % 4` an even column takes the lower half and an odd one the upper.
 
 use super::matrix::MatMut;
-use crate::simd::{Isa, LANES, Simd, SimdOp};
+use crate::simd::{Isa, LANES, Simd, SimdOp, unroll};
 
 /// The columns that take their words from the same counters.
 pub(crate) const GROUP: usize = 4 * LANES;
@@ -53,26 +53,30 @@ impl Stream {
     }
 }
 
-/// Ten rounds on eight counters, which lie in the even lanes. What the odd ones hold does not matter, before and after.
+/// Ten rounds on `N` times eight counters, which lie in the even lanes. What the odd ones hold does not matter, before and after.
+///
+/// A round waits for the one before it, so some counters at once take hardly longer than one.
 #[inline(always)]
-fn philox<S: Simd>(simd: S, counter: [S::I32; 4], mut key: [u32; 2]) -> [S::I32; 4] {
-    let [mut a, mut b, mut c, mut d] = counter;
+fn philox<S: Simd, const N: usize>(simd: S, mut counters: [[S::I32; 4]; N], mut key: [u32; 2]) -> [[S::I32; 4]; N] {
     for _ in 0..ROUNDS {
-        let (of_a, of_c) = (simd.mul_even_u32(a, MULTIPLIERS[0]), simd.mul_even_u32(c, MULTIPLIERS[1]));
-        a = simd.xor_i32(simd.xor_i32(simd.odd_to_even(of_c), b), simd.splat_i32(key[0] as i32));
-        c = simd.xor_i32(simd.xor_i32(simd.odd_to_even(of_a), d), simd.splat_i32(key[1] as i32));
-        b = of_c;
-        d = of_a;
+        let (first_key, second_key) = (simd.splat_i32(key[0] as i32), simd.splat_i32(key[1] as i32));
+        unroll!(N, n => {
+            let [a, b, c, d] = counters[n];
+            let (of_a, of_c) = (simd.mul_even_u32(a, MULTIPLIERS[0]), simd.mul_even_u32(c, MULTIPLIERS[1]));
+            let a = simd.xor_i32(simd.xor_i32(simd.odd_to_even(of_c), b), first_key);
+            let c = simd.xor_i32(simd.xor_i32(simd.odd_to_even(of_a), d), second_key);
+            counters[n] = [a, of_c, c, of_a];
+        });
         key = [key[0].wrapping_add(KEY_STEPS[0]), key[1].wrapping_add(KEY_STEPS[1])];
     }
-    [a, b, c, d]
+    counters
 }
 
-/// The four words of the blocks in the even lanes, for row `i` of the matrix.
+/// The counters of the blocks in the even lanes, for row `i` of the matrix.
 #[inline(always)]
-fn words_of_blocks<S: Simd>(simd: S, stream: &Stream, i: usize, blocks: S::I32) -> [S::I32; 4] {
+fn counters<S: Simd>(simd: S, stream: &Stream, i: usize, blocks: S::I32) -> [S::I32; 4] {
     let row = simd.splat_i32(stream.first_row.wrapping_add(i as u32) as i32);
-    philox(simd, [blocks, row, simd.splat_i32(stream.step as i32), simd.splat_i32(stream.layer as i32)], stream.key())
+    [blocks, row, simd.splat_i32(stream.step as i32), simd.splat_i32(stream.layer as i32)]
 }
 
 /// The integers from 0 to 15, each divided by `BY`, plus `first`.
@@ -95,8 +99,9 @@ fn lane_numbers<S: Simd, const BY: usize>(simd: S, first: usize) -> S::I32 {
 #[inline(always)]
 fn words<S: Simd>(simd: S, stream: &Stream, i: usize, group: usize) -> [S::I32; 4] {
     let blocks = lane_numbers::<S, 1>(simd, group * LANES);
-    let mut words = words_of_blocks(simd, stream, i, blocks);
-    let odd = words_of_blocks(simd, stream, i, simd.odd_to_even(blocks));
+    let (even, odd) = (counters(simd, stream, i, blocks), counters(simd, stream, i, simd.odd_to_even(blocks)));
+    let [mut words] = philox(simd, [even], stream.key());
+    let [odd] = philox(simd, [odd], stream.key());
     for (word, odd) in words.iter_mut().zip(odd) {
         let (even, odd) = (simd.from_bits(*word), simd.from_bits(simd.even_to_odd(odd)));
         *word = simd.to_bits(simd.select(simd.mask_from_bits(0x5555), even, odd));
@@ -104,14 +109,15 @@ fn words<S: Simd>(simd: S, stream: &Stream, i: usize, group: usize) -> [S::I32; 
     words
 }
 
-/// Sixteen random bits for each of the columns `64 group .. 64 group + 64` of row `i` of the matrix, as the upper half of a lane whose
-/// lower half is 0.
+/// Sixteen random bits for each of the columns `64 group .. 64 group + 64` of the `N` rows from row `i` of the matrix on, as the upper half
+/// of a lane whose lower half is 0.
 #[inline(always)]
-pub(super) fn halves<S: Simd>(simd: S, stream: &Stream, i: usize, group: usize) -> [S::I32; 4] {
-    let mut halves = words_of_blocks(simd, stream, i, lane_numbers::<S, 2>(simd, group * LANES / 2));
-    for half in &mut halves {
-        *half = simd.split_even_u16(*half);
-    }
+pub(super) fn halves<S: Simd, const N: usize>(simd: S, stream: &Stream, i: usize, group: usize) -> [[S::I32; 4]; N] {
+    let blocks = lane_numbers::<S, 2>(simd, group * LANES / 2);
+    let mut of_rows = [[blocks; 4]; N];
+    unroll!(N, n => of_rows[n] = counters(simd, stream, i + n, blocks));
+    let mut halves = philox(simd, of_rows, stream.key());
+    unroll!(N, n => unroll!(4, k => halves[n][k] = simd.split_even_u16(halves[n][k])));
     halves
 }
 
@@ -172,7 +178,7 @@ mod tests {
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> [[u32; LANES]; 4] {
             let counter = self.counter.map(|word| simd.splat_i32(word as i32));
-            philox(simd, counter, self.key).map(|words| simd.to_array(simd.from_bits(words)).map(f32::to_bits))
+            philox(simd, [counter], self.key)[0].map(|words| simd.to_array(simd.from_bits(words)).map(f32::to_bits))
         }
     }
 

@@ -44,7 +44,7 @@ pub(super) fn case(place: Place, (m, n): (usize, usize)) {
 #[test]
 fn the_loss_equals_its_twin() {
     for n in (1..=2 * LANES + 1).chain([47, 48, 49, 100, 257]) {
-        for m in [0, 1, 2, 7] {
+        for m in [0, 1, 7, 8, 17, 26] {
             case(Place::Heap, (m, n));
         }
     }
@@ -163,7 +163,7 @@ pub(super) fn targets_case(place: Place, (m, n): (usize, usize)) {
 #[test]
 fn losses_of_targets_equal_their_twins() {
     for n in (1..=2 * LANES + 1).chain([47, 48, 49, 100, 257]) {
-        for m in [0, 1, 2, 7] {
+        for m in [0, 1, 7, 8, 17, 26] {
             targets_case(Place::Heap, (m, n));
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn case(place: Place, (m, n): (usize, usize)) {
 #[test]
 fn softmax_equals_its_twin() {
     for n in (0..=2 * LANES + 1).chain([47, 48, 49, 100, 255, 256, 257]) {
-        for m in [0, 1, 2, 5] {
+        for m in [0, 1, 7, 8, 17, 26] {
             case(Place::Heap, (m, n));
         }
     }
