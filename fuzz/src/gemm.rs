@@ -10,7 +10,7 @@ use selvedge::kernels::MatRef;
 use selvedge::kernels::dropout::Dropout;
 use selvedge::kernels::fused::BiasedReluDropout;
 use selvedge::kernels::gemm::{
-    Accumulated, Biased, BiasedRelu, Epilogue, RowBlocks, Stored, Updated, UpdatedByRow, gemm, gemm_transposed,
+    Accumulated, Biased, BiasedRelu, Epilogue, ReluBackward, RowBlocks, Stored, Updated, UpdatedByRow, gemm, gemm_transposed,
 };
 use selvedge::kernels::optimizers::{ByRow, Momentum, MomentumKind};
 use selvedge::reference;
@@ -54,7 +54,7 @@ struct Outputs {
 fn case(operands: &mut Operands<'_>) -> Result<()> {
     // Tiles are up to 4 vectors wide, and panels of them lie side by side.
     let (m, n, k) = (operands.up_to(30)?, operands.length(150)?, operands.up_to(20)?);
-    let kind = operands.up_to(7)?;
+    let kind = operands.up_to(8)?;
     let by_rows = operands.flag()?;
     let (a, b, first);
     if by_rows {
@@ -118,6 +118,10 @@ fn case(operands: &mut Operands<'_>) -> Result<()> {
                 let Outputs { c, mask, .. } = &mut expected;
                 factors.multiply_naively(isa, &mut BiasedRelu { bias: &bias, c: c.as_mut(), mask });
                 reference::dropout::dropout_forward(dropout, stream, c.as_mut(), mask);
+            }
+            8 => {
+                factors.multiply(isa, &mut ReluBackward { mask: &found.mask, c: found.c.as_mut() });
+                factors.multiply_naively(isa, &mut ReluBackward { mask: &expected.mask, c: expected.c.as_mut() });
             }
             _ => {
                 let Outputs { c, velocity, .. } = &mut found;

@@ -4,11 +4,11 @@ use super::activation;
 use super::forward::{alpha_dropout, dropout, row};
 use super::part::Part;
 use crate::kernels::dropout::{Dropout, alpha_dropout_backward, dropout_backward};
-use crate::kernels::gemm::{Biased, gemm};
+use crate::kernels::gemm::{Biased, ReluBackward, gemm};
 use crate::kernels::merge;
 use crate::kernels::norm::{GradientSums, batch_norm_backward};
 use crate::kernels::transpose::{transpose, transpose_added, transpose_masked};
-use crate::plan::{self, Activation, Block, Operation, Region, Statistics, Value, leading_dimension, read_and_write};
+use crate::plan::{self, Activation, Block, Operation, Region, Statistics, Value, read_and_write};
 
 impl Part<'_> {
     /// From the gradient by the output of layer `i` to the gradient by what its normalization has given, or, if it has none, by its sums.
@@ -82,21 +82,39 @@ impl Part<'_> {
         }
     }
 
-    /// `dX^T = W dZ^T`: the product reads W by rows, where it lies; what is transposed is as small as the minibatch.
+    /// The gradient by what a product takes, if it is of use.
     fn product_backward(&self, i: usize, block: &mut Block<'_>) {
-        let layer = &self.plan.layers()[i];
-        let Value::Layer(before) = layer.spec.input else { return };
-        if !self.plan.layers()[before].learns {
-            return;
+        let Value::Layer(before) = self.plan.layers()[i].spec.input else { return };
+        match (self.plan.layers()[before].learns, self.plan.transposes_weights(i, self.rows)) {
+            (false, _) => {}
+            (true, true) => self.by_transposed_weights(i, before, block),
+            (true, false) => self.by_transposed_gradients(i, before, block),
         }
-        let (isa, rows) = (self.isa, self.rows);
-        let dz_transposed = Region { offset: 0, rows: layer.out_dim, columns: rows, leading_dimension: leading_dimension(rows) };
-        let dx_transposed = Region { rows: layer.in_dim, ..dz_transposed };
+    }
+
+    /// `dX = dZ W^T`.
+    fn by_transposed_weights(&self, i: usize, before: usize, block: &mut Block<'_>) {
+        let (isa, rows, layer) = (self.isa, self.rows, &self.plan.layers()[i]);
+        let transposed = Region::new(0, layer.out_dim, layer.in_dim);
+        transpose(isa, layer.kernel.of(self.parameters), transposed.of_mut(block.scratch));
+        let weights = transposed.of(block.scratch);
+        let (dz, c) = read_and_write(block.gradients, self.plan.gradient(i, rows), self.plan.gradient(before, rows));
+        if self.plan.layers()[before].is_masked_on_arrival() {
+            gemm(isa, dz, weights, &mut ReluBackward { mask: &block.masks[self.plan.mask(before, rows)], c });
+        } else {
+            // Not `Stored`, which would be the same tiles once more to compile.
+            gemm(isa, dz, weights, &mut Biased { bias: &[], c });
+        }
+    }
+
+    /// `dX^T = W dZ^T`.
+    fn by_transposed_gradients(&self, i: usize, before: usize, block: &mut Block<'_>) {
+        let (isa, rows, layer) = (self.isa, self.rows, &self.plan.layers()[i]);
+        let dz_transposed = Region::new(0, layer.out_dim, rows);
+        let dx_transposed = Region::new(0, layer.in_dim, rows);
         let (dz, dx) = block.scratch.split_at_mut(dz_transposed.len());
         transpose(isa, self.plan.gradient(i, rows).of(block.gradients), dz_transposed.of_mut(dz));
-        let c = dx_transposed.of_mut(dx);
-        // Not `Stored`, which would be the same tiles once more to compile.
-        gemm(isa, layer.kernel.of(self.parameters), dz_transposed.of(dz), &mut Biased { bias: &[], c });
+        gemm(isa, layer.kernel.of(self.parameters), dz_transposed.of(dz), &mut Biased { bias: &[], c: dx_transposed.of_mut(dx) });
         let (dx, target) = (dx_transposed.of(dx), self.plan.gradient(before, rows).of_mut(block.gradients));
         if self.plan.layers()[before].is_masked_on_arrival() {
             transpose_masked(isa, dx, &block.masks[self.plan.mask(before, rows)], target);

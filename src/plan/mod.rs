@@ -363,16 +363,33 @@ impl<'a> Plan<'a> {
         elements
     }
 
-    /// For training, of the widest layer that gives a gradient to another: a gradient transposed, and the product, which is transposed
-    /// too. For inference, scale and shift of a normalization.
+    /// Whether layer `i`, a product, computes the gradient by its input as `dX = dZ W^T`, with transposed weights, if there are so many rows.
+    /// Else it is `dX^T = W dZ^T`, with transposed gradients. The bits are the same.
+    #[inline]
+    pub(crate) const fn transposes_weights(&self, i: usize, rows: usize) -> bool {
+        let layer = &self.layers()[i];
+        let Value::Layer(before) = layer.spec.input else { return false };
+        let weights = layer.out_dim * leading_dimension(layer.in_dim);
+        let gradients = (layer.in_dim + layer.out_dim) * leading_dimension(rows);
+        // Twice as many weights take as long: they are read by rows, and the product is written where it belongs. A gradient that is to be
+        // added to another has to be somewhere else first, which the transposed one is.
+        self.is_last_to_take(i, before) && weights <= 2 * gradients
+    }
+
+    /// For training, of the widest layer that gives a gradient to another: its weights transposed, or a gradient transposed and the
+    /// product, which is transposed too. For inference, scale and shift of a normalization.
     const fn count_scratch(&self, rows: usize) -> usize {
         let mut scratch = 0;
         let mut i = 0;
         while i < self.layers().len() {
             let layer = &self.layers()[i];
             let elements = match self.purpose {
+                // If so many rows transpose weights, fewer rows that do not need less than that.
                 Purpose::Training if layer.is_product() && self.learns(layer.spec.input) => {
-                    (layer.in_dim + layer.out_dim) * leading_dimension(rows)
+                    match self.transposes_weights(i, rows) {
+                        true => layer.out_dim * leading_dimension(layer.in_dim),
+                        false => (layer.in_dim + layer.out_dim) * leading_dimension(rows),
+                    }
                 }
                 Purpose::Inference if !layer.gamma.is_empty() => 2 * leading_dimension(layer.out_dim),
                 _ => 0,

@@ -5,7 +5,7 @@
 use super::multiply_add;
 use super::optimizers::Rule;
 use crate::kernels::MatRef;
-use crate::kernels::gemm::{Accumulated, Biased, BiasedRelu, RowBlocks, Stored, Updated};
+use crate::kernels::gemm::{Accumulated, Biased, BiasedRelu, ReluBackward, RowBlocks, Stored, Updated};
 use crate::simd::{Isa, LANES};
 
 /// The start and the end of the chain of one element of C.
@@ -62,6 +62,16 @@ impl Epilogue for BiasedRelu<'_> {
             }
             *word |= u16::from(!dropped) << (j % LANES);
         }
+    }
+}
+
+impl Epilogue for ReluBackward<'_> {
+    fn begin(&self, _: usize, _: usize) -> f32 {
+        0.0
+    }
+    fn finish(&mut self, _: Isa, i: usize, j: usize, value: f32) {
+        let word = self.mask[i * self.c.columns().div_ceil(LANES) + j / LANES];
+        self.c.row_mut(i)[j] = if word >> (j % LANES) & 1 == 1 { value } else { 0.0 };
     }
 }
 

@@ -7,7 +7,9 @@ use crate::support::matrix::{Layout, Matrix};
 use crate::support::numbers::{Numbers, POISON};
 use fastrand::Rng;
 use selvedge::kernels::MatRef;
-use selvedge::kernels::gemm::{Accumulated, Biased, BiasedRelu, Epilogue, RowBlocks, Stored, Updated, gemm, gemm_transposed};
+use selvedge::kernels::gemm::{
+    Accumulated, Biased, BiasedRelu, Epilogue, ReluBackward, RowBlocks, Stored, Updated, gemm, gemm_transposed,
+};
 use selvedge::kernels::optimizers::{Momentum, MomentumKind, Sgd};
 use selvedge::reference;
 use selvedge::simd::{Isa, LANES};
@@ -28,12 +30,13 @@ enum Kind {
     BiasedReluWithoutMask,
     WithoutBias,
     ReluWithoutBias,
+    ReluBackward,
     UpdatedBySgd,
     UpdatedByMomentum,
     UpdatedByNesterov,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::Stored,
     Kind::Accumulated,
     Kind::Biased,
@@ -41,6 +44,7 @@ const KINDS: [Kind; 10] = [
     Kind::BiasedReluWithoutMask,
     Kind::WithoutBias,
     Kind::ReluWithoutBias,
+    Kind::ReluBackward,
     Kind::UpdatedBySgd,
     Kind::UpdatedByMomentum,
     Kind::UpdatedByNesterov,
@@ -97,6 +101,7 @@ impl Operands<'_> {
             Kind::BiasedReluWithoutMask => self.multiply(side, isa, &mut BiasedRelu { bias, c: c.as_mut(), mask: &mut [] }),
             Kind::WithoutBias => self.multiply(side, isa, &mut Biased { bias: &[], c: c.as_mut() }),
             Kind::ReluWithoutBias => self.multiply(side, isa, &mut BiasedRelu { bias: &[], c: c.as_mut(), mask }),
+            Kind::ReluBackward => self.multiply(side, isa, &mut ReluBackward { mask, c: c.as_mut() }),
             Kind::UpdatedBySgd => {
                 let rule = Sgd { learning_rate: 0.03 };
                 self.multiply(side, isa, &mut Updated { rule, parameters: [c.data_mut()], leading_dimension });

@@ -2,7 +2,7 @@
 
 use selvedge::kernels::activations::prelu_forward_in_place;
 use selvedge::kernels::gather::{Scaling, gather, gather_bytes};
-use selvedge::kernels::gemm::{Accumulated, Biased, BiasedRelu, RowBlocks, Stored, Updated, gemm, gemm_transposed};
+use selvedge::kernels::gemm::{Accumulated, Biased, BiasedRelu, ReluBackward, RowBlocks, Stored, Updated, gemm, gemm_transposed};
 use selvedge::kernels::loss::{RowWeights, softmax_cross_entropy, softmax_cross_entropy_one_hot, squared_error};
 use selvedge::kernels::merge::{add, copy};
 use selvedge::kernels::optimizers::{Sgd, add_penalty, update};
@@ -82,6 +82,12 @@ refusals! { isa, c:
     a_mask_of_another_length,
     "mask: 4 elements expected, found 2" =>
         gemm(isa, matrix(2, 1), matrix(1, 17), &mut BiasedRelu { bias: &[0.0; 17], c: MatMut::new(c, 2, 17, 17), mask: &mut [0; 2] });
+    a_mask_of_another_length_for_a_gradient,
+    "mask: 4 elements expected, found 2" =>
+        gemm(isa, matrix(2, 1), matrix(1, 17), &mut ReluBackward { mask: &[0; 2], c: MatMut::new(c, 2, 17, 17) });
+    a_masked_gradient_into_another_matrix,
+    "C: 2 x 5 expected, found 1 x 5" =>
+        gemm(isa, matrix(2, 3), matrix(3, 5), &mut ReluBackward { mask: &[0; 2], c: MatMut::new(c, 1, 5, 5) });
     a_relu_with_a_bias_of_another_length,
     "bias: 5 elements expected, found 6" =>
         gemm(isa, matrix(2, 3), matrix(3, 5), &mut BiasedRelu { bias: &[0.0; 6], c: MatMut::new(c, 2, 5, 5), mask: &mut [] });

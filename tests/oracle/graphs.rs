@@ -105,6 +105,25 @@ pub(super) fn large_first_layers() -> Vec<(String, Graph)> {
     all
 }
 
+/// Networks with a square product behind each form of a layer: so many rows as a minibatch of 88 has transpose its 96 x 96 weights for the
+/// gradient, and so few as a seventh of it has transpose the gradients.
+pub(super) fn square_layers() -> Vec<(String, Graph)> {
+    let mut all: Vec<(String, Graph)> = Vec::new();
+    let mut keep =
+        |name: &str, first: LayerSpec| all.push((name.to_string(), graph(&[7], &[first, dense(96, Tanh, L(0)), classes(3, L(1))])));
+    for activation in [Relu, Tanh, Linear, Gelu, PRelu] {
+        keep(&format!("{activation:?}"), dense(96, activation, I(0)));
+    }
+    keep("ReLU and dropout", dense(96, Relu, I(0)).dropout(Dropout::Plain(0.4)));
+    keep("alpha dropout", dense(96, Linear, I(0)).dropout(Dropout::Alpha(0.3)));
+    keep("normalization and ReLU", dense(96, Relu, I(0)).batch_norm(NORM));
+    let twice = [dense(96, Relu, I(0)), dense(96, Tanh, L(0)), add(L(0), L(1)), classes(3, L(2))];
+    all.push(("taken twice".to_string(), graph(&[7], &twice)));
+    let beside = [dense(96, Relu, I(0)), dense(96, Relu, L(0)), concatenate(I(0), L(1)), classes(3, L(2))];
+    all.push(("into a concatenation".to_string(), graph(&[7], &beside)));
+    all
+}
+
 /// Each layer type in each form, with names.
 pub(super) fn by_hand() -> Vec<(String, Graph)> {
     let mut all: Vec<(String, Graph)> = Vec::new();

@@ -1,7 +1,7 @@
 //! What must not change a bit of a result in any graph: parts, threads, instruction sets, sources, what lies in the workspace and in
 //! padding, the way that a layer is put together, and the way that a gradient takes to its parameters.
 
-use super::graphs::{by_hand, large_first_layers, random_graph, wide_and_deep};
+use super::graphs::{by_hand, large_first_layers, random_graph, square_layers, wide_and_deep};
 use super::{Buffers, Graph, PLAIN, Sample, Setting, Source, bits, parameters, random, regions, unpadded};
 use crate::support::bits::hash;
 use selvedge::exec::{Clipping, Context, Inputs, Noise, Report, Step, gradients, update};
@@ -112,6 +112,17 @@ fn first_products_in_stages() {
                 check(train_on(40, &graph, isa, &Serial::new(2), setting), &format!("{setting:?}"));
             }
             check(pool.team(|team| train_on(40, &graph, isa, team, PLAIN)), "threads");
+        }
+    }
+}
+
+/// Gradients by the input of a product are the same by transposed weights and by transposed gradients.
+#[test]
+fn transposed_weights_or_gradients() {
+    for (name, graph) in square_layers() {
+        for isa in Isa::available() {
+            let [many_rows, few_rows] = [1, 7].map(|parts| train_on(88, &graph, isa, &Serial::new(parts), PLAIN));
+            assert!(many_rows == few_rows, "{name}: {isa}\n{graph:?}");
         }
     }
 }

@@ -297,6 +297,37 @@ fn relu<S: Simd, const V: usize>(simd: S, values: &mut [S::F32; V], width: usize
     words
 }
 
+/// `C = mask ? A B : 0`, whatever the product is there.
+///
+/// With the mask of a [`BiasedRelu`] and the gradient by its output for `A B`, C is the gradient by `bias + A B`.
+pub struct ReluBackward<'a> {
+    /// The mask, `m` rows of `n.div_ceil(16)` words.
+    pub mask: &'a [u16],
+    /// C, `[m, n]`.
+    pub c: MatMut<'a>,
+}
+
+impl Epilogue for ReluBackward<'_> {
+    #[track_caller]
+    fn check(&self, m: usize, n: usize) {
+        check_shape("C", (m, n), (self.c.rows(), self.c.columns()));
+        check_len("mask", m * n.div_ceil(LANES), self.mask.len());
+    }
+    #[inline(always)]
+    fn partial_sums(&mut self) -> Option<MatMut<'_>> {
+        Some(self.c.reborrow())
+    }
+    #[inline(always)]
+    fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, mut tile: [[S::F32; V]; ROWS]) {
+        let (words_per_row, first) = (self.c.columns().div_ceil(LANES), place.column / LANES);
+        unroll!(ROWS, i => {
+            let words = &self.mask[(place.row + i) * words_per_row + first..][..V];
+            unroll!(V, j => tile[i][j] = simd.select(simd.mask_from_bits(words[j]), tile[i][j], simd.zero()));
+        });
+        store(simd, self.c.reborrow(), place, tile);
+    }
+}
+
 /// Asks for `V` vectors from `start` on.
 ///
 /// Weights and state of a layer are more than a cache of level 2 holds, and a product of few rows leaves little time to wait for them.

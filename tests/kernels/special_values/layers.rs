@@ -8,7 +8,9 @@ use selvedge::kernels::fused::{
     BiasedReluDropout, Masked, batch_norm_relu_dropout_backward, batch_norm_relu_dropout_forward,
     batch_norm_relu_dropout_gradient_sums,
 };
-use selvedge::kernels::gemm::{Accumulated, Biased, BiasedRelu, Stored, Updated, UpdatedByRow, gemm, gemm_transposed};
+use selvedge::kernels::gemm::{
+    Accumulated, Biased, BiasedRelu, ReluBackward, Stored, Updated, UpdatedByRow, gemm, gemm_transposed,
+};
 use selvedge::kernels::norm::{self, GradientSums, Normalization};
 use selvedge::kernels::optimizers::{ByRow, Momentum, MomentumKind};
 use selvedge::kernels::rng::Stream;
@@ -47,7 +49,7 @@ fn dropout() -> Dropout {
 impl Product {
     fn usual() -> Self {
         let [c, velocity] = [4, 5].map(|seed| usual(seed, M * WIDTH));
-        Self { a: usual(1, M * K), b: usual(2, K * WIDTH), bias: usual(3, WIDTH), c, velocity, mask: vec![0; M * WORDS] }
+        Self { a: usual(1, M * K), b: usual(2, K * WIDTH), bias: usual(3, WIDTH), c, velocity, mask: vec![u16::MAX; M * WORDS] }
     }
 
     /// All numbers that are written, the mask as numbers too.
@@ -58,7 +60,8 @@ impl Product {
 }
 
 /// The epilogues by name.
-const EPILOGUES: [&str; 7] = ["Stored", "Accumulated", "Biased", "BiasedRelu", "BiasedReluDropout", "Updated", "UpdatedByRow"];
+const EPILOGUES: [&str; 8] =
+    ["Stored", "Accumulated", "Biased", "BiasedRelu", "BiasedReluDropout", "ReluBackward", "Updated", "UpdatedByRow"];
 
 /// Runs the product by rows or, with A transposed, by columns, as kernel and as twin.
 fn multiply(isa: Isa, epilogue: &str, by_rows: bool, product: &Product) -> [Vec<f32>; 2] {
@@ -92,6 +95,7 @@ fn multiply(isa: Isa, epilogue: &str, by_rows: bool, product: &Product) -> [Vec<
                 let c = MatMut::new(c, M, WIDTH, WIDTH);
                 product!(BiasedReluDropout { bias: &bias, dropout: dropout(), stream: STREAM, c, mask });
             }
+            "ReluBackward" => product!(ReluBackward { mask, c: MatMut::new(c, M, WIDTH, WIDTH) }),
             "Updated" => product!(Updated { rule: RULE, parameters: [c, velocity], leading_dimension: WIDTH }),
             _ => {
                 let parameters = [c, velocity, &mut [][..], &mut [][..]].map(|slice: &mut [f32]| slice);
@@ -110,6 +114,7 @@ fn multiply(isa: Isa, epilogue: &str, by_rows: bool, product: &Product) -> [Vec<
                 naive!(BiasedRelu { bias: &bias, c: MatMut::new(c, M, WIDTH, WIDTH), mask });
                 dropout_twin::dropout_forward(dropout(), STREAM, MatMut::new(c, M, WIDTH, WIDTH), mask);
             }
+            "ReluBackward" => naive!(ReluBackward { mask, c: MatMut::new(c, M, WIDTH, WIDTH) }),
             _ => naive!(Updated { rule: RULE, parameters: [c, velocity], leading_dimension: WIDTH }),
         }
     }
