@@ -74,7 +74,7 @@ impl Outputs {
             c: Matrix::new(place, (m, n), Layout::padded(padding), |_, _| numbers.next(&mut rng)),
             velocity: Matrix::new(place, (m, n), Layout::padded(padding), |_, _| numbers.next(&mut rng)),
             bias: Buffer::new(place, numbers.vec(&mut rng, n)),
-            mask: Buffer::new(place, vec![0xa5a5; m * n.div_ceil(LANES)]),
+            mask: Buffer::new(place, (0..m * n.div_ceil(LANES)).map(|_| rng.u16(..)).collect()),
         }
     }
 }
