@@ -156,9 +156,12 @@ impl OnDraw for Forward<'_> {
     ) {
         let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);
         let keep = self.dropout.keep::<S, N>(simd, &self.stream, first_row, columns.start / GROUP);
+        // All rows are read before one is written: rows that are a multiple of 4 KiB apart look like one to a processor that reads ahead.
+        let mut x = [[simd.zero(); V]; N];
+        unroll!(N, n => x[n] = vectors::<S, V>(simd, self.x.row(first_row + n), columns.clone()));
         unroll!(N, n => {
             let i = first_row + n;
-            let mut values = of_columns.forward(simd, vectors::<S, V>(simd, self.x.row(i), columns.clone()));
+            let mut values = of_columns.forward(simd, x[n]);
             let mask = &mut self.mask[i * words_per_row + first..][..V];
             unroll!(V, j => {
                 let keep = keep[n][j] & simd.mask_to_bits(simd.mask_first(columns.len() - j * LANES));
