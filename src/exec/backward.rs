@@ -84,19 +84,24 @@ impl Part<'_> {
 
     /// The gradient by what a product takes, if it is of use.
     fn product_backward(&self, i: usize, block: &mut Block<'_>) {
-        let Value::Layer(before) = self.plan.layers()[i].spec.input else { return };
-        match (self.plan.layers()[before].learns, self.plan.transposes_weights(i, self.rows)) {
-            (false, _) => {}
-            (true, true) => self.by_transposed_weights(i, before, block),
-            (true, false) => self.by_transposed_gradients(i, before, block),
+        let input = self.plan.layers()[i].spec.input;
+        match input {
+            Value::Layer(before) if self.plan.learns(input) => {
+                if self.plan.transposes_weights(i, self.rows) {
+                    self.by_transposed_weights(i, before, block);
+                } else {
+                    self.by_transposed_gradients(i, before, block);
+                }
+            }
+            _ => {}
         }
     }
 
     /// `dX = dZ W^T`.
     fn by_transposed_weights(&self, i: usize, before: usize, block: &mut Block<'_>) {
-        let (isa, rows, layer) = (self.isa, self.rows, &self.plan.layers()[i]);
-        let transposed = Region::new(0, layer.out_dim, layer.in_dim);
-        transpose(isa, layer.kernel.of(self.parameters), transposed.of_mut(block.scratch));
+        let (isa, rows) = (self.isa, self.rows);
+        let transposed = self.plan.transposed_weights(i);
+        transpose(isa, self.plan.layers()[i].kernel.of(self.parameters), transposed.of_mut(block.scratch));
         let weights = transposed.of(block.scratch);
         let (dz, c) = read_and_write(block.gradients, self.plan.gradient(i, rows), self.plan.gradient(before, rows));
         if self.plan.layers()[before].is_masked_on_arrival() {
@@ -109,13 +114,12 @@ impl Part<'_> {
 
     /// `dX^T = W dZ^T`.
     fn by_transposed_gradients(&self, i: usize, before: usize, block: &mut Block<'_>) {
-        let (isa, rows, layer) = (self.isa, self.rows, &self.plan.layers()[i]);
-        let dz_transposed = Region::new(0, layer.out_dim, rows);
-        let dx_transposed = Region::new(0, layer.in_dim, rows);
-        let (dz, dx) = block.scratch.split_at_mut(dz_transposed.len());
-        transpose(isa, self.plan.gradient(i, rows).of(block.gradients), dz_transposed.of_mut(dz));
-        gemm(isa, layer.kernel.of(self.parameters), dz_transposed.of(dz), &mut Biased { bias: &[], c: dx_transposed.of_mut(dx) });
-        let (dx, target) = (dx_transposed.of(dx), self.plan.gradient(before, rows).of_mut(block.gradients));
+        let (isa, rows) = (self.isa, self.rows);
+        let [dz, dx] = self.plan.transposed_gradients(i, rows);
+        transpose(isa, self.plan.gradient(i, rows).of(block.gradients), dz.of_mut(block.scratch));
+        let (b, c) = read_and_write(block.scratch, dz, dx);
+        gemm(isa, self.plan.layers()[i].kernel.of(self.parameters), b, &mut Biased { bias: &[], c });
+        let (dx, target) = (dx.of(block.scratch), self.plan.gradient(before, rows).of_mut(block.gradients));
         if self.plan.layers()[before].is_masked_on_arrival() {
             transpose_masked(isa, dx, &block.masks[self.plan.mask(before, rows)], target);
         } else if self.plan.is_last_to_take(i, before) {

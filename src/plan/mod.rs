@@ -367,13 +367,24 @@ impl<'a> Plan<'a> {
     /// Else it is `dX^T = W dZ^T`, with transposed gradients. The bits are the same.
     #[inline]
     pub(crate) const fn transposes_weights(&self, i: usize, rows: usize) -> bool {
-        let layer = &self.layers()[i];
-        let Value::Layer(before) = layer.spec.input else { return false };
-        let weights = layer.out_dim * leading_dimension(layer.in_dim);
-        let gradients = (layer.in_dim + layer.out_dim) * leading_dimension(rows);
+        let Value::Layer(before) = self.layers()[i].spec.input else { return false };
+        let [by_sums, by_input] = self.transposed_gradients(i, rows);
         // Twice as many weights take as long: they are read by rows, and the product is written where it belongs. A gradient that is to be
         // added to another has to be somewhere else first, which the transposed one is.
-        self.is_last_to_take(i, before) && weights <= 2 * gradients
+        self.is_last_to_take(i, before) && self.transposed_weights(i).len() <= 2 * (by_sums.len() + by_input.len())
+    }
+
+    /// Where the transposed weights of layer `i`, a product, lie in the scratch of a block.
+    pub(crate) const fn transposed_weights(&self, i: usize) -> Region {
+        let layer = &self.layers()[i];
+        Region::new(0, layer.out_dim, layer.in_dim)
+    }
+
+    /// Where its transposed gradients lie there, for `rows` rows: by its sums, and by its input.
+    pub(crate) const fn transposed_gradients(&self, i: usize, rows: usize) -> [Region; 2] {
+        let layer = &self.layers()[i];
+        let by_sums = Region::new(0, layer.out_dim, rows);
+        [by_sums, Region::new(by_sums.len(), layer.in_dim, rows)]
     }
 
     /// For training, of the widest layer that gives a gradient to another: its weights transposed, or a gradient transposed and the
@@ -387,8 +398,11 @@ impl<'a> Plan<'a> {
                 // If so many rows transpose weights, fewer rows that do not need less than that.
                 Purpose::Training if layer.is_product() && self.learns(layer.spec.input) => {
                     match self.transposes_weights(i, rows) {
-                        true => layer.out_dim * leading_dimension(layer.in_dim),
-                        false => (layer.in_dim + layer.out_dim) * leading_dimension(rows),
+                        true => self.transposed_weights(i).len(),
+                        false => {
+                            let [by_sums, by_input] = self.transposed_gradients(i, rows);
+                            by_sums.len() + by_input.len()
+                        }
                     }
                 }
                 Purpose::Inference if !layer.gamma.is_empty() => 2 * leading_dimension(layer.out_dim),
