@@ -10,7 +10,8 @@ use selvedge::kernels::MatRef;
 use selvedge::kernels::dropout::Dropout;
 use selvedge::kernels::fused::BiasedReluDropout;
 use selvedge::kernels::gemm::{
-    Accumulated, Biased, BiasedRelu, Epilogue, ReluBackward, RowBlocks, Stored, Updated, UpdatedByRow, gemm, gemm_transposed,
+    Accumulated, Biased, BiasedRelu, Either, Epilogue, ReluBackward, RowBlocks, Stored, Updated, UpdatedByRow, gemm,
+    gemm_transposed,
 };
 use selvedge::kernels::optimizers::{ByRow, Momentum, MomentumKind};
 use selvedge::reference;
@@ -43,6 +44,9 @@ impl Factors<'_> {
         }
     }
 }
+
+/// Two epilogues that share their tiles, as the layers of a network do.
+type EndOfRows<'a> = Either<Biased<'a>, ReluBackward<'a>>;
 
 /// What an epilogue reads and writes.
 struct Outputs {
@@ -101,7 +105,7 @@ fn case(operands: &mut Operands<'_>) -> Result<()> {
                 factors.multiply_naively(isa, &mut Accumulated { c: expected.c.as_mut() });
             }
             2 => {
-                factors.multiply(isa, &mut Biased { bias: &bias, c: found.c.as_mut() });
+                factors.multiply(isa, &mut EndOfRows::Left(Biased { bias: &bias, c: found.c.as_mut() }));
                 factors.multiply_naively(isa, &mut Biased { bias: &bias, c: expected.c.as_mut() });
             }
             3 => {
@@ -120,7 +124,7 @@ fn case(operands: &mut Operands<'_>) -> Result<()> {
                 reference::dropout::dropout_forward(dropout, stream, c.as_mut(), mask);
             }
             8 => {
-                factors.multiply(isa, &mut ReluBackward { mask: &found.mask, c: found.c.as_mut() });
+                factors.multiply(isa, &mut EndOfRows::Right(ReluBackward { mask: &found.mask, c: found.c.as_mut() }));
                 factors.multiply_naively(isa, &mut ReluBackward { mask: &expected.mask, c: expected.c.as_mut() });
             }
             _ => {

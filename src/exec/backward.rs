@@ -1,10 +1,11 @@
 //! Backward: from the gradient by the output of each layer to the gradients by what it takes.
 
 use super::activation;
+use super::ends::{biased, relu_backward};
 use super::forward::{alpha_dropout, dropout, row};
 use super::part::Part;
 use crate::kernels::dropout::{Dropout, alpha_dropout_backward, dropout_backward};
-use crate::kernels::gemm::{Biased, ReluBackward, gemm};
+use crate::kernels::gemm::gemm;
 use crate::kernels::merge;
 use crate::kernels::norm::{GradientSums, batch_norm_backward};
 use crate::kernels::transpose::{transpose, transpose_added, transpose_masked};
@@ -105,10 +106,9 @@ impl Part<'_> {
         let weights = transposed.of(block.scratch);
         let (dz, c) = read_and_write(block.gradients, self.plan.gradient(i, rows), self.plan.gradient(before, rows));
         if self.plan.layers()[before].is_masked_on_arrival() {
-            gemm(isa, dz, weights, &mut ReluBackward { mask: &block.masks[self.plan.mask(before, rows)], c });
+            gemm(isa, dz, weights, &mut relu_backward(&block.masks[self.plan.mask(before, rows)], c));
         } else {
-            // Not `Stored`, which would be the same tiles once more to compile.
-            gemm(isa, dz, weights, &mut Biased { bias: &[], c });
+            gemm(isa, dz, weights, &mut biased(&[], c));
         }
     }
 
@@ -118,7 +118,7 @@ impl Part<'_> {
         let [dz, dx] = self.plan.transposed_gradients(i, rows);
         transpose(isa, self.plan.gradient(i, rows).of(block.gradients), dz.of_mut(block.scratch));
         let (b, c) = read_and_write(block.scratch, dz, dx);
-        gemm(isa, self.plan.layers()[i].kernel.of(self.parameters), b, &mut Biased { bias: &[], c });
+        gemm(isa, self.plan.layers()[i].kernel.of(self.parameters), b, &mut biased(&[], c));
         let (dx, target) = (dx.of(block.scratch), self.plan.gradient(before, rows).of_mut(block.gradients));
         if self.plan.layers()[before].is_masked_on_arrival() {
             transpose_masked(isa, dx, &block.masks[self.plan.mask(before, rows)], target);

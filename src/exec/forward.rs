@@ -1,11 +1,12 @@
 //! Forward: what each layer makes of the rows of a part.
 
 use super::activation;
+use super::ends::{biased, biased_relu};
 use super::part::{Part, rows_of, rows_of_mut};
 use crate::kernels::MatMut;
 use crate::kernels::dropout::{AlphaDropout, Combine, Dropout, alpha_dropout_forward, dropout_forward};
 use crate::kernels::fused::batch_norm_relu_dropout_forward;
-use crate::kernels::gemm::{Biased, BiasedRelu, gemm_part};
+use crate::kernels::gemm::gemm_part;
 use crate::kernels::merge;
 use crate::kernels::norm::{Normalization, affine, affine_forward, batch_norm_forward, inverse_deviation};
 use crate::plan::{self, Activation, Block, Layer, Operation, Region, Statistics, leading_dimension};
@@ -103,12 +104,12 @@ impl Part<'_> {
                 true => &mut block.masks[self.plan.mask(i, self.rows)][rows.start * words..rows.end * words],
                 false => &mut [],
             };
-            gemm_part(isa, x, kernel, depth, &mut BiasedRelu { bias, c: y, mask });
+            gemm_part(isa, x, kernel, depth, &mut biased_relu(bias, y, mask));
         } else if self.trains() && layer.keeps_sums() {
             let sums = self.plan.sums(i, self.rows).of_mut(block.sums);
-            gemm_part(isa, x, kernel, depth, &mut Biased { bias, c: rows_of_mut(sums, rows) });
+            gemm_part(isa, x, kernel, depth, &mut biased(bias, rows_of_mut(sums, rows)));
         } else {
-            gemm_part(isa, x, kernel, depth, &mut Biased { bias, c: y });
+            gemm_part(isa, x, kernel, depth, &mut biased(bias, y));
         }
     }
 

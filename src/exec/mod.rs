@@ -23,6 +23,7 @@
 
 mod activation;
 mod backward;
+mod ends;
 mod forward;
 mod infer;
 mod loss;

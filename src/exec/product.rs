@@ -1,6 +1,7 @@
 //! A matrix product on all parts of an executor.
 
-use crate::kernels::gemm::{Biased, gemm};
+use super::ends::biased;
+use crate::kernels::gemm::gemm;
 use crate::kernels::{MatMut, MatRef};
 use crate::parallel::{Executor, Shares};
 use crate::simd::Isa;
@@ -29,8 +30,7 @@ pub fn product(isa: Isa, executor: &dyn Executor, a: MatRef<'_>, b: MatRef<'_>, 
             let rows = rows_per_part.min(m - first);
             let start = (first * a.leading_dimension()).min(a.data().len());
             let a = MatRef::new(&a.data()[start..], rows, k, a.leading_dimension());
-            // Not `Stored`, which would be the same tiles once more to compile.
-            gemm(isa, a, b, &mut Biased { bias: &[], c: MatMut::new(share, rows, n, leading_dimension) });
+            gemm(isa, a, b, &mut biased(&[], MatMut::new(share, rows, n, leading_dimension)));
         }
     });
 }

@@ -1,9 +1,10 @@
 //! Phase B: each part its share of every tensor of parameters.
 
+use super::ends::{stored, updated, updated_by_row};
 use super::pass::{columns_per_part, value_of_all_rows};
 use super::{Context, Inputs};
 use crate::kernels::MatMut;
-use crate::kernels::gemm::{RowBlocks, Stored, Updated, UpdatedByRow, gemm_transposed};
+use crate::kernels::gemm::{Epilogue, RowBlocks, Updated, UpdatedByRow, gemm_transposed};
 use crate::kernels::optimizers::{Adjusted, MAX_PARAMETERS, Optimizer, RowRule, add_penalty, first};
 use crate::kernels::reduce::column_sums_into;
 use crate::parallel::Shares;
@@ -47,25 +48,22 @@ impl Columns<'_> {
     fn update(&self, isa: Isa, rule: &Adjusted, parameters: [&mut [f32]; MAX_PARAMETERS], leading_dimension: usize) {
         let is_plain = rule.is_plain();
         match rule.optimizer {
-            Optimizer::Sgd(rule) if is_plain => self.update_in_registers(isa, rule, first(parameters), leading_dimension),
-            Optimizer::Momentum(rule) if is_plain => self.update_in_registers(isa, rule, first(parameters), leading_dimension),
-            Optimizer::Adam(rule) if is_plain => self.update_in_registers(isa, rule, first(parameters), leading_dimension),
-            _ => {
-                let Columns { x, first, count, dz } = *self;
-                gemm_transposed(isa, x, (first, count), dz, &mut UpdatedByRow { isa, rule, parameters, leading_dimension });
+            Optimizer::Sgd(rule) if is_plain => {
+                self.finished_by(isa, &mut updated(Updated { rule, parameters: first(parameters), leading_dimension }));
             }
+            Optimizer::Momentum(rule) if is_plain => {
+                self.finished_by(isa, &mut Updated { rule, parameters: first(parameters), leading_dimension });
+            }
+            Optimizer::Adam(rule) if is_plain => {
+                self.finished_by(isa, &mut Updated { rule, parameters: first(parameters), leading_dimension });
+            }
+            _ => self.finished_by(isa, &mut updated_by_row(UpdatedByRow { isa, rule, parameters, leading_dimension })),
         }
     }
 
-    fn update_in_registers<R: MapOp<1, N> + Copy, const N: usize>(
-        &self,
-        isa: Isa,
-        rule: R,
-        parameters: [&mut [f32]; N],
-        leading_dimension: usize,
-    ) {
-        let Columns { x, first, count, dz } = *self;
-        gemm_transposed(isa, x, (first, count), dz, &mut Updated { rule, parameters, leading_dimension });
+    /// The gradient, finished by an epilogue.
+    fn finished_by(&self, isa: Isa, epilogue: &mut impl Epilogue) {
+        gemm_transposed(isa, self.x, (self.first, self.count), self.dz, epilogue);
     }
 }
 
@@ -159,7 +157,7 @@ impl Gradients<'_> {
                     if first < layer.in_dim {
                         let rows = rows_per_part.min(layer.in_dim - first);
                         let c = MatMut::new(shares.take(part), rows, columns, leading_dimension);
-                        gemm_transposed(isa, x, (first, rows), dz, &mut Stored { c });
+                        gemm_transposed(isa, x, (first, rows), dz, &mut stored(c));
                     }
                 });
             }

@@ -86,7 +86,7 @@ impl Epilogue for BiasedReluDropout<'_> {
     fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, mut tile: [[S::F32; V]; ROWS]) {
         let (words_per_row, first) = (self.c.columns().div_ceil(LANES), place.column / LANES);
         let keep = self.keep::<S, ROWS, V>(simd, place);
-        unroll!(ROWS, i => {
+        unroll!(ROWS <= 8, i => {
             let mask = &mut self.mask[(place.row + i) * words_per_row + first..][..V];
             unroll!(V, j => {
                 let keep = keep[i][j] & simd.mask_to_bits(simd.mask_first(place.width - j * LANES));

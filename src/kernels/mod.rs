@@ -8,6 +8,7 @@
 //! | epilogue [`gemm::Accumulated`] | `C + A B` | `[m, n]` | yes | adds |
 //! | epilogue [`gemm::Biased`] | `bias + A B` | `[n]`, `[m, n]` | no | replaces |
 //! | epilogue [`gemm::BiasedRelu`] | `relu(bias + A B)` and mask | `[n]`, `[m, n]` | no | replaces |
+//! | epilogue [`gemm::Either`] | one of two others | as they | as they | as they |
 //! | epilogue [`gemm::ReluBackward`] | `mask ? A B : 0` | `[m, n]` | no | replaces |
 //! | epilogue [`gemm::Updated`] | `w = optimizer(w, A B)` | `[m, n]` | yes | updates |
 //! | [`activations::forward`], [`activations::backward`] | `y = f(z)`, `dz = f'(z) dy` | `[n]` | both | replaces |

@@ -5,7 +5,7 @@
 use super::multiply_add;
 use super::optimizers::Rule;
 use crate::kernels::MatRef;
-use crate::kernels::gemm::{Accumulated, Biased, BiasedRelu, ReluBackward, RowBlocks, Stored, Updated};
+use crate::kernels::gemm::{Accumulated, Biased, BiasedRelu, Either, ReluBackward, RowBlocks, Stored, Updated};
 use crate::simd::{Isa, LANES};
 
 /// The start and the end of the chain of one element of C.
@@ -72,6 +72,21 @@ impl Epilogue for ReluBackward<'_> {
     fn finish(&mut self, _: Isa, i: usize, j: usize, value: f32) {
         let word = self.mask[i * self.c.columns().div_ceil(LANES) + j / LANES];
         self.c.row_mut(i)[j] = if word >> (j % LANES) & 1 == 1 { value } else { 0.0 };
+    }
+}
+
+impl<L: Epilogue, R: Epilogue> Epilogue for Either<L, R> {
+    fn begin(&self, i: usize, j: usize) -> f32 {
+        match self {
+            Self::Left(epilogue) => epilogue.begin(i, j),
+            Self::Right(epilogue) => epilogue.begin(i, j),
+        }
+    }
+    fn finish(&mut self, isa: Isa, i: usize, j: usize, value: f32) {
+        match self {
+            Self::Left(epilogue) => epilogue.finish(isa, i, j, value),
+            Self::Right(epilogue) => epilogue.finish(isa, i, j, value),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::support::numbers::{Numbers, POISON};
 use fastrand::Rng;
 use selvedge::kernels::MatRef;
 use selvedge::kernels::gemm::{
-    Accumulated, Biased, BiasedRelu, Epilogue, ReluBackward, RowBlocks, Stored, Updated, gemm, gemm_transposed,
+    Accumulated, Biased, BiasedRelu, Either, Epilogue, ReluBackward, RowBlocks, Stored, Updated, gemm, gemm_transposed,
 };
 use selvedge::kernels::optimizers::{Momentum, MomentumKind, Sgd};
 use selvedge::reference;
@@ -34,9 +34,14 @@ enum Kind {
     UpdatedBySgd,
     UpdatedByMomentum,
     UpdatedByNesterov,
+    LeftOfEither,
+    RightOfEither,
 }
 
-const KINDS: [Kind; 11] = [
+/// Two epilogues of which the one has partial sums, and the other lets tiles wait and fetches what it needs.
+type TwoEnds<'a> = Either<Accumulated<'a>, Updated<'a, Momentum, 2>>;
+
+const KINDS: [Kind; 13] = [
     Kind::Stored,
     Kind::Accumulated,
     Kind::Biased,
@@ -48,6 +53,8 @@ const KINDS: [Kind; 11] = [
     Kind::UpdatedBySgd,
     Kind::UpdatedByMomentum,
     Kind::UpdatedByNesterov,
+    Kind::LeftOfEither,
+    Kind::RightOfEither,
 ];
 
 /// The operands that a product reads.
@@ -111,6 +118,11 @@ impl Operands<'_> {
                 let rule = momentum(if classic { MomentumKind::Classic } else { MomentumKind::Nesterov });
                 let parameters = [c.data_mut(), velocity.data_mut()];
                 self.multiply(side, isa, &mut Updated { rule, parameters, leading_dimension });
+            }
+            Kind::LeftOfEither => self.multiply(side, isa, &mut TwoEnds::Left(Accumulated { c: c.as_mut() })),
+            Kind::RightOfEither => {
+                let (rule, parameters) = (momentum(MomentumKind::Classic), [c.data_mut(), velocity.data_mut()]);
+                self.multiply(side, isa, &mut TwoEnds::Right(Updated { rule, parameters, leading_dimension }));
             }
         }
     }

@@ -2,7 +2,9 @@
 
 use selvedge::kernels::activations::prelu_forward_in_place;
 use selvedge::kernels::gather::{Scaling, gather, gather_bytes};
-use selvedge::kernels::gemm::{Accumulated, Biased, BiasedRelu, ReluBackward, RowBlocks, Stored, Updated, gemm, gemm_transposed};
+use selvedge::kernels::gemm::{
+    Accumulated, Biased, BiasedRelu, Either, ReluBackward, RowBlocks, Stored, Updated, gemm, gemm_transposed,
+};
 use selvedge::kernels::loss::{RowWeights, softmax_cross_entropy, softmax_cross_entropy_one_hot, squared_error};
 use selvedge::kernels::merge::{add, copy};
 use selvedge::kernels::optimizers::{Sgd, add_penalty, update};
@@ -88,6 +90,12 @@ refusals! { isa, c:
     a_masked_gradient_into_another_matrix,
     "C: 2 x 5 expected, found 1 x 5" =>
         gemm(isa, matrix(2, 3), matrix(3, 5), &mut ReluBackward { mask: &[0; 2], c: MatMut::new(c, 1, 5, 5) });
+    the_left_of_two_into_another_matrix,
+    "C: 2 x 5 expected, found 1 x 5" =>
+        gemm(isa, matrix(2, 3), matrix(3, 5), &mut Either::<_, Stored<'_>>::Left(Biased { bias: &[], c: MatMut::new(c, 1, 5, 5) }));
+    the_right_of_two_into_another_matrix,
+    "C: 2 x 5 expected, found 1 x 5" =>
+        gemm(isa, matrix(2, 3), matrix(3, 5), &mut Either::<Biased<'_>, _>::Right(Stored { c: MatMut::new(c, 1, 5, 5) }));
     a_relu_with_a_bias_of_another_length,
     "bias: 5 elements expected, found 6" =>
         gemm(isa, matrix(2, 3), matrix(3, 5), &mut BiasedRelu { bias: &[0.0; 6], c: MatMut::new(c, 2, 5, 5), mask: &mut [] });

@@ -127,7 +127,7 @@ pub(super) fn finish_or_store<S: Simd, const ROWS: usize, const V: usize>(
 fn load<S: Simd, const ROWS: usize, const V: usize>(simd: S, mut c: MatMut<'_>, place: Place) -> [[S::F32; V]; ROWS] {
     let source = place.tile::<ROWS, V>(c.leading_dimension());
     let mut tile = [[simd.zero(); V]; ROWS];
-    unroll!(ROWS, i => tile[i] = source.load_row(simd, c.data_mut(), i));
+    unroll!(ROWS <= 8, i => tile[i] = source.load_row(simd, c.data_mut(), i));
     tile
 }
 
@@ -140,7 +140,7 @@ pub(in crate::kernels) fn store<S: Simd, const ROWS: usize, const V: usize>(
     tile: [[S::F32; V]; ROWS],
 ) {
     let target = place.tile::<ROWS, V>(c.leading_dimension());
-    unroll!(ROWS, i => target.store_row(simd, c.data_mut(), i, tile[i]));
+    unroll!(ROWS <= 8, i => target.store_row(simd, c.data_mut(), i, tile[i]));
 }
 
 /// The bias of some columns; zeros if it is empty.
@@ -274,7 +274,7 @@ impl Epilogue for BiasedRelu<'_> {
     #[inline(always)]
     fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, mut tile: [[S::F32; V]; ROWS]) {
         let (words_per_row, first) = (self.c.columns().div_ceil(LANES), place.column / LANES);
-        unroll!(ROWS, i => {
+        unroll!(ROWS <= 8, i => {
             let words = relu(simd, &mut tile[i], place.width);
             if !self.mask.is_empty() {
                 self.mask[(place.row + i) * words_per_row + first..][..V].copy_from_slice(&words);
@@ -320,11 +320,67 @@ impl Epilogue for ReluBackward<'_> {
     #[inline(always)]
     fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, mut tile: [[S::F32; V]; ROWS]) {
         let (words_per_row, first) = (self.c.columns().div_ceil(LANES), place.column / LANES);
-        unroll!(ROWS, i => {
+        unroll!(ROWS <= 8, i => {
             let words = &self.mask[(place.row + i) * words_per_row + first..][..V];
             unroll!(V, j => tile[i][j] = simd.select(simd.mask_from_bits(words[j]), tile[i][j], simd.zero()));
         });
         store(simd, self.c.reborrow(), place, tile);
+    }
+}
+
+/// One of two epilogues, chosen when the product runs.
+///
+/// The tiles are compiled for every type of epilogue, and take most of the time to compile this crate. This type has both sets of ends behind one
+/// set of chains, for the price of a branch in each tile.
+pub enum Either<L, R> {
+    /// The one.
+    Left(L),
+    /// The other.
+    Right(R),
+}
+
+/// The same of whichever it is.
+macro_rules! of_either {
+    ($either:expr, $epilogue:ident => $of_epilogue:expr) => {
+        match $either {
+            Either::Left($epilogue) => $of_epilogue,
+            Either::Right($epilogue) => $of_epilogue,
+        }
+    };
+}
+
+impl<L: Epilogue, R: Epilogue> Epilogue for Either<L, R> {
+    const FETCHES: bool = L::FETCHES || R::FETCHES;
+    const INTERLEAVES: bool = L::INTERLEAVES || R::INTERLEAVES;
+    #[track_caller]
+    fn check(&self, m: usize, n: usize) {
+        of_either!(self, epilogue => epilogue.check(m, n));
+    }
+    #[inline(always)]
+    fn partial_sums(&mut self) -> Option<MatMut<'_>> {
+        of_either!(self, epilogue => epilogue.partial_sums())
+    }
+    #[inline(always)]
+    fn fetch<S: Simd, const V: usize>(&self, simd: S, row: usize, column: usize) {
+        of_either!(self, epilogue => epilogue.fetch::<S, V>(simd, row, column));
+    }
+    #[inline(always)]
+    fn begin<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place) -> [[S::F32; V]; ROWS] {
+        of_either!(self, epilogue => epilogue.begin(simd, place))
+    }
+    #[inline(always)]
+    fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, tile: [[S::F32; V]; ROWS]) {
+        of_either!(self, epilogue => epilogue.finish(simd, place, tile));
+    }
+    #[inline(always)]
+    fn finish_interleaved<S: Simd, const ROWS: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        place: Place,
+        tile: [[S::F32; V]; ROWS],
+        work: &mut impl Work<S>,
+    ) {
+        of_either!(self, epilogue => epilogue.finish_interleaved(simd, place, tile, work));
     }
 }
 
@@ -370,11 +426,11 @@ impl<R: MapOp<1, N> + Copy, const N: usize> Epilogue for Updated<'_, R, N> {
         // Copies, so that the compiler knows that no store to the parameters changes them.
         let (rule, mut parameters) = (self.rule, self.parameters.each_mut().map(|slice| &mut **slice));
         let target = place.tile::<ROWS, V>(self.leading_dimension);
-        unroll!(ROWS, i => unroll!(V, j => {
+        unroll!(ROWS <= 8, i => unroll!(V, j => {
             tile[i][j] = update_state(simd, &rule, &mut parameters, target, (i, j), tile[i][j]);
         }));
         if let Some(weights) = parameters.first_mut() {
-            unroll!(ROWS, i => target.store_row(simd, weights, i, tile[i]));
+            unroll!(ROWS <= 8, i => target.store_row(simd, weights, i, tile[i]));
         }
     }
     #[inline(always)]
@@ -390,7 +446,7 @@ impl<R: MapOp<1, N> + Copy, const N: usize> Epilogue for Updated<'_, R, N> {
         let target = place.tile::<ROWS, V>(leading_dimension);
         // The tile behind the next, which is computed now.
         let ahead = (place.row + 2 * ROWS) * leading_dimension + place.column;
-        unroll!(ROWS, i => unroll!(V, j => {
+        unroll!(ROWS <= 8, i => unroll!(V, j => {
             work.share(simd);
             for slice in &parameters {
                 fetch_vectors::<S, 1>(simd, slice, ahead + i * leading_dimension + j * LANES);
@@ -437,6 +493,22 @@ pub struct UpdatedByRow<'a> {
     pub leading_dimension: usize,
 }
 
+impl UpdatedByRow<'_> {
+    /// The rows of a tile. Once for all tiles: to call it costs less than any rule.
+    #[inline(never)]
+    fn update_rows(&mut self, place: Place, gradients: &[[f32; 4 * LANES]]) {
+        let Place { row, column, width } = place;
+        for (i, gradient) in gradients.iter().enumerate() {
+            let start = (row + i) * self.leading_dimension + column;
+            let parameters = self.parameters.each_mut().map(|slice| match slice.is_empty() {
+                true => &mut [],
+                false => &mut slice[start..start + width],
+            });
+            self.rule.update_row(self.isa, &gradient[..width], parameters);
+        }
+    }
+}
+
 impl Epilogue for UpdatedByRow<'_> {
     const FETCHES: bool = true;
     #[track_caller]
@@ -453,16 +525,8 @@ impl Epilogue for UpdatedByRow<'_> {
     }
     #[inline(always)]
     fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, tile: [[S::F32; V]; ROWS]) {
-        let Place { row, column, width } = place;
         let mut gradients = [[0.0; 4 * LANES]; ROWS];
-        unroll!(ROWS, i => slice::store(simd, tile[i], &mut gradients[i][..width]));
-        for (i, gradient) in gradients.iter().enumerate() {
-            let start = (row + i) * self.leading_dimension + column;
-            let parameters = self.parameters.each_mut().map(|slice| match slice.is_empty() {
-                true => &mut [],
-                false => &mut slice[start..start + width],
-            });
-            self.rule.update_row(self.isa, &gradient[..width], parameters);
-        }
+        unroll!(ROWS <= 8, i => slice::store(simd, tile[i], &mut gradients[i][..place.width]));
+        self.update_rows(place, &gradients);
     }
 }

@@ -210,7 +210,7 @@ mod tests {
             // Last vectors that are whole, empty by a half and by less.
             let shapes = [
                 (1, 64, 32),
-                (7, 64, 32),
+                (8, 64, 32),
                 (31, 61, 40),
                 (9, 100, 12),
                 (9, 56, 8),

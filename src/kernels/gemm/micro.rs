@@ -214,8 +214,8 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
         let product = self.product;
         let width = panels * VECTORS * LANES;
         assert!(panels > 0 && tiles * ROWS <= product.m - row && column + width - LANES < product.n);
-        // A tile of one row is the only one.
-        if const { E::INTERLEAVES && ROWS > 1 && ROWS <= interleaved::tile_rows(S::TILE_ROWS, VECTORS) }
+        // Lower tiles are few, what an even cut leaves over.
+        if const { E::INTERLEAVES && ROWS > 1 && ROWS == interleaved::tile_rows(S::TILE_ROWS, VECTORS) }
             && (tiles > 1 && starts && ends && product.depth.len <= interleaved::DEPTH)
         {
             // SAFETY: the rows and columns of the panel exist, as has been checked above.
@@ -427,7 +427,7 @@ pub(super) unsafe fn step<S: Simd, const HALF: bool, const ROWS: usize, const VE
             }
         };
     });
-    unroll!(ROWS, i => {
+    unroll!(ROWS <= 8, i => {
         // SAFETY: the caller promises that these elements of A are readable.
         let mut element = simd.splat(unsafe { *a.wrapping_add(i * a_row_stride) });
         if const { HALF && VECTORS > 1 } {

@@ -10,7 +10,7 @@ use super::matrix::MatRef;
 use crate::simd::tile::Tile;
 use crate::simd::{Isa, LANES};
 use core::ops::Range;
-pub use epilogue::{Accumulated, Biased, BiasedRelu, Epilogue, Place, ReluBackward, Stored, Updated, UpdatedByRow, Work};
+pub use epilogue::{Accumulated, Biased, BiasedRelu, Either, Epilogue, Place, ReluBackward, Stored, Updated, UpdatedByRow, Work};
 pub(super) use epilogue::{check_bias, load_bias, store};
 use micro::{Panel, Product, SHALLOW, run_panel};
 pub use shapes::Cover;
