@@ -86,7 +86,7 @@ static FASHION: Chain<3> = sequential(
 );
 const BATCH: usize = 8;
 
-/// Trains, evaluates and predicts from every kind of input, `steps` times each with a full and with a partial batch.
+/// Trains, evaluates and predicts from every kind of input, `steps` times, with a full batch, with a partial one and with one row in turn.
 fn all_entries(network: Network<'_>, steps: usize, isa: Isa, executor: &dyn Executor) {
     let (training, inference) =
         (Plan::training(network, BATCH, executor.parts()), Plan::inference(network, BATCH, executor.parts()));
@@ -110,9 +110,9 @@ fn all_entries(network: Network<'_>, steps: usize, isa: Isa, executor: &dyn Exec
     std::thread::sleep(Duration::from_millis(2));
     let calls = heap_calls(|| {
         for step in 0..steps {
-            let rows = if step % 2 == 0 { BATCH } else { BATCH - 3 };
+            let rows = [BATCH, BATCH - 3, 1][step % 3];
             let all = MatRef::new(&values, 2 * BATCH, in_dim, in_dim);
-            let inputs = match step / 2 % 3 {
+            let inputs = match step / 3 % 3 {
                 0 => Inputs::Rows(MatRef::new(&values, rows, in_dim, in_dim)),
                 1 => Inputs::Gathered { rows: all, order: &order[..rows] },
                 _ => Inputs::Bytes { rows: &bytes, order: &order[..rows], scaling: Scaling::UNIT },

@@ -83,9 +83,14 @@ impl Part<'_> {
         }
     }
 
+    /// Whether the product of layer `i` ends with its ReLU.
+    pub(super) fn ends_with_relu(&self, i: usize) -> bool {
+        self.plan.activation(i) == Activation::Relu && self.plan.layers()[i].spec.normalization.is_none()
+    }
+
     /// [`Part::product`] of all rows, unless it is there already.
     fn whole_product(&self, i: usize, layer: &Layer, block: &mut Block<'_>) {
-        if i > 0 || !self.has_begun {
+        if self.computed != Some(i) {
             self.product(i, 0..self.rows, 0..layer.in_dim, block);
         }
     }
@@ -98,7 +103,7 @@ impl Part<'_> {
         let (x, y) = self.value_and_output(layer.spec.input, i, block.inputs, block.outputs);
         // Most often all: in a small network, two more matrices show.
         let (x, y) = if rows.len() == self.rows { (x, y) } else { (rows_of(x, rows.clone()), rows_of_mut(y, rows.clone())) };
-        if self.plan.activation(i) == Activation::Relu && layer.spec.normalization.is_none() {
+        if self.ends_with_relu(i) {
             let words = layer.mask_words();
             let mask = match self.trains() {
                 true => &mut block.masks[self.plan.mask(i, self.rows)][rows.start * words..rows.end * words],

@@ -12,6 +12,8 @@ use crate::plan::{Activation, Block, BlockRef, MAX_OUTPUTS, Plan, Purpose, Value
 /// The outputs of the network for up to [`Plan::batch`](crate::plan::Plan::batch) rows. Nothing is dropped, and normalizations use their
 /// moving statistics.
 ///
+/// Parts share the rows; of a single row, they share the columns of layers with many weights, and nobody is woken for smaller layers.
+///
 /// # Shapes
 /// Of each input `[rows, columns]`, of each output `[rows, out_dim]`.
 ///
@@ -71,8 +73,7 @@ fn predict_with(
     }
     if plan.parts() == 1 {
         // Nobody to share with: a call on a small network is short, and this is most of it.
-        let part =
-            Part { isa: context.isa, plan, parameters, statistics: &[], noise, inputs, first_row: 0, rows, has_begun: false };
+        let part = Part { isa: context.isa, plan, parameters, statistics: &[], noise, inputs, first_row: 0, rows, computed: None };
         let block = &mut Block::carve(plan, workspace);
         part.infer(block);
         for (output, result) in plan.outputs().iter().zip(outputs) {

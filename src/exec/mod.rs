@@ -23,6 +23,7 @@
 
 mod activation;
 mod backward;
+mod columns;
 mod ends;
 mod forward;
 mod infer;

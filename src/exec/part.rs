@@ -33,8 +33,8 @@ pub(super) struct Part<'a> {
     pub(super) first_row: usize,
     /// How many rows it has.
     pub(super) rows: usize,
-    /// Whether the inputs have been gathered and the product of the first layer has been computed before.
-    pub(super) has_begun: bool,
+    /// The layer whose product has been computed before; the inputs have then been gathered, too.
+    pub(super) computed: Option<usize>,
 }
 
 /// The rows of part `part` of a minibatch of `rows` rows.

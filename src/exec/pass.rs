@@ -21,15 +21,15 @@ pub(super) struct Pass<'a> {
     pub(super) rows: usize,
     pub(super) blocks: &'a mut [f32],
     pub(super) statistics: &'a mut [f32],
-    /// [`Part::has_begun`]
-    pub(super) has_begun: bool,
+    /// [`Part::computed`]
+    pub(super) computed: Option<usize>,
 }
 
 impl<'a> Pass<'a> {
     pub(super) fn new(context: &Context<'a>, noise: Option<Noise>, inputs: &'a [Inputs<'a>], workspace: &'a mut [f32]) -> Self {
         let rows = inputs.first().map_or(0, Inputs::len);
         let (blocks, statistics) = workspace.split_at_mut(context.plan.blocks_len());
-        Self { context: *context, noise, inputs, rows, blocks, statistics, has_begun: false }
+        Self { context: *context, noise, inputs, rows, blocks, statistics, computed: None }
     }
 
     /// One run: each part that has rows does a task in its block.
@@ -46,7 +46,7 @@ impl<'a> Pass<'a> {
         task: impl Fn(usize, &Part<'_>, &mut Block<'_>) + Sync,
     ) {
         let Context { isa, plan, executor } = self.context;
-        let (noise, inputs, rows, statistics, has_begun) = (self.noise, self.inputs, self.rows, &*self.statistics, self.has_begun);
+        let (noise, inputs, rows, statistics, computed) = (self.noise, self.inputs, self.rows, &*self.statistics, self.computed);
         let blocks = Shares::new(self.blocks, plan.block_len());
         executor.run(&|part| {
             let Some(owner) = owner_of(part) else { return };
@@ -55,13 +55,16 @@ impl<'a> Pass<'a> {
                 return;
             }
             let (first_row, rows) = (range.start, range.len());
-            let part_of_rows = Part { isa, plan, parameters, statistics, noise, inputs, first_row, rows, has_begun };
+            let part_of_rows = Part { isa, plan, parameters, statistics, noise, inputs, first_row, rows, computed };
             task(part, &part_of_rows, &mut Block::carve(plan, blocks.take(owner)));
         });
     }
 
     /// All layers forward, without waiting anywhere, and then something else.
     pub(super) fn infer(&mut self, parameters: &[f32], next: impl Fn(&Part<'_>, &mut Block<'_>) + Sync) {
+        if self.rows == 1 {
+            return self.infer_by_columns(parameters, next);
+        }
         self.run(parameters, |part, block| {
             part.infer(block);
             next(part, block);
@@ -169,7 +172,7 @@ impl Part<'_> {
     fn continue_forward(&self, from: Option<usize>, block: &mut Block<'_>) -> usize {
         match from {
             None => {
-                if !self.has_begun {
+                if self.computed.is_none() {
                     self.gather(block);
                 }
                 0

@@ -69,7 +69,7 @@ impl Pass<'_> {
                 }
             });
         }
-        self.has_begun = true;
+        self.computed = Some(0);
     }
 }
 

@@ -5,13 +5,14 @@ use super::{
     Buffers, Data, Given, Graph, Linear, PLAIN, Relu, Setting, Softmax, Source, bits, parameters, random, regions, unpadded,
 };
 use crate::support::bits::hash;
-use selvedge::exec::{Context, Inputs, Report, evaluate, predict};
+use selvedge::exec::{Context, Inputs, Noise, Report, evaluate, predict, predict_with_dropout};
 use selvedge::kernels::gather::Scaling;
 use selvedge::kernels::optimizers::{Momentum, MomentumKind, Optimizer};
 use selvedge::kernels::{MatMut, MatRef};
 use selvedge::parallel::{Executor, Pool, Serial};
-use selvedge::plan::Plan;
+use selvedge::plan::{Activation, BatchNorm, Chain, Dropout, LayerSpec, Plan, sequential};
 use selvedge::simd::Isa;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const PARTS: [usize; 6] = [1, 2, 3, 7, 16, 64];
 const BATCH: usize = 20;
@@ -192,4 +193,65 @@ fn rows_do_not_know_each_other() {
             }
         }
     }
+}
+
+/// Counts the runs of an executor.
+struct Counting<'a> {
+    executor: &'a dyn Executor,
+    runs: AtomicUsize,
+}
+
+impl Executor for Counting<'_> {
+    fn parts(&self) -> usize {
+        self.executor.parts()
+    }
+    fn run(&self, task: &(dyn Fn(usize) + Sync)) {
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        self.executor.run(task);
+    }
+}
+
+/// A row alone comes out with the same bits from any number of parts. Only layers of 65,536 weights are worth a run.
+#[test]
+fn one_row_by_columns() {
+    let chain: Chain<5> = sequential(
+        270,
+        [
+            LayerSpec::dense(260, Activation::Relu),
+            LayerSpec::dense(256, Activation::Tanh).without_bias().batch_norm(BatchNorm::KERAS),
+            LayerSpec::dense(100, Activation::PRelu),
+            LayerSpec::dense(700, Activation::Relu).dropout(Dropout::Plain(0.3)),
+            LayerSpec::dense(10, Activation::Softmax),
+        ],
+    );
+    let network = chain.network();
+    let mut random = random(10);
+    let parameters = parameters(&Plan::inference(network, 1, 1), &mut random, f32::NAN);
+    let data = Data::new(&mut random, 3, 270, 10);
+    let order = [2];
+    let given = Given::one(Inputs::Bytes { rows: &data.bytes, order: &order, scaling: Scaling::UNIT }, &data.labels[2..]);
+    let inputs = given.batch().inputs;
+    let ask = |isa: Isa, executor: &dyn Executor| {
+        let plan = Plan::inference(network, 3, executor.parts());
+        let context = Context { isa, plan: &plan, executor };
+        let mut workspace = vec![f32::NAN; plan.workspace_len()];
+        let (mut y, mut dropped) = ([0.0; 10], [0.0; 10]);
+        predict(&context, inputs, &parameters, &mut workspace, &mut [MatMut::new(&mut y, 1, 10, 10)]);
+        let (noise, target) = (Noise { seed: 3, step: 1 }, MatMut::new(&mut dropped, 1, 10, 10));
+        predict_with_dropout(&context, noise, inputs, &parameters, &mut workspace, &mut [target]);
+        assert_ne!(y, dropped);
+        let report = evaluate(&context, &given.batch(), &parameters, &mut workspace);
+        [bits(&y), bits(&dropped), vec![report.loss_sum.to_bits(), report.hits() as u32]].concat()
+    };
+    for isa in Isa::available() {
+        let expected = ask(isa, &Serial::new(1));
+        for parts in PARTS.into_iter().filter(|parts| *parts > 1) {
+            let counting = Counting { executor: &Serial::new(parts), runs: AtomicUsize::new(0) };
+            assert_eq!(ask(isa, &counting), expected, "{isa}, {parts} parts");
+            // Three questions, in which the first, the second and the fourth layer are large.
+            assert_eq!(counting.runs.into_inner(), 9, "{isa}, {parts} parts");
+        }
+    }
+    let expected = ask(Isa::detect(), &Serial::new(1));
+    Pool::new(3).expect("threads").team(|team| assert_eq!(ask(Isa::detect(), team), expected));
 }
