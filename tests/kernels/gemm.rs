@@ -34,14 +34,12 @@ enum Kind {
     UpdatedBySgd,
     UpdatedByMomentum,
     UpdatedByNesterov,
-    LeftOfEither,
-    RightOfEither,
 }
 
-/// Two epilogues of which the one has partial sums, and the other lets tiles wait and fetches what it needs.
+/// The one has partial sums, the other lets tiles wait and fetches what it needs. `gemm_exact` has the one by itself, and here stands the other by itself, too.
 type TwoEnds<'a> = Either<Accumulated<'a>, Updated<'a, Momentum, 2>>;
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 11] = [
     Kind::Stored,
     Kind::Accumulated,
     Kind::Biased,
@@ -53,8 +51,6 @@ const KINDS: [Kind; 13] = [
     Kind::UpdatedBySgd,
     Kind::UpdatedByMomentum,
     Kind::UpdatedByNesterov,
-    Kind::LeftOfEither,
-    Kind::RightOfEither,
 ];
 
 /// The operands that a product reads.
@@ -102,7 +98,7 @@ impl Operands<'_> {
         let leading_dimension = c.leading_dimension();
         match kind {
             Kind::Stored => self.multiply(side, isa, &mut Stored { c: c.as_mut() }),
-            Kind::Accumulated => self.multiply(side, isa, &mut Accumulated { c: c.as_mut() }),
+            Kind::Accumulated => self.multiply(side, isa, &mut TwoEnds::Left(Accumulated { c: c.as_mut() })),
             Kind::Biased => self.multiply(side, isa, &mut Biased { bias, c: c.as_mut() }),
             Kind::BiasedRelu => self.multiply(side, isa, &mut BiasedRelu { bias, c: c.as_mut(), mask }),
             Kind::BiasedReluWithoutMask => self.multiply(side, isa, &mut BiasedRelu { bias, c: c.as_mut(), mask: &mut [] }),
@@ -113,16 +109,13 @@ impl Operands<'_> {
                 let rule = Sgd { learning_rate: 0.03 };
                 self.multiply(side, isa, &mut Updated { rule, parameters: [c.data_mut()], leading_dimension });
             }
-            Kind::UpdatedByMomentum | Kind::UpdatedByNesterov => {
-                let classic = kind == Kind::UpdatedByMomentum;
-                let rule = momentum(if classic { MomentumKind::Classic } else { MomentumKind::Nesterov });
-                let parameters = [c.data_mut(), velocity.data_mut()];
-                self.multiply(side, isa, &mut Updated { rule, parameters, leading_dimension });
-            }
-            Kind::LeftOfEither => self.multiply(side, isa, &mut TwoEnds::Left(Accumulated { c: c.as_mut() })),
-            Kind::RightOfEither => {
+            Kind::UpdatedByMomentum => {
                 let (rule, parameters) = (momentum(MomentumKind::Classic), [c.data_mut(), velocity.data_mut()]);
                 self.multiply(side, isa, &mut TwoEnds::Right(Updated { rule, parameters, leading_dimension }));
+            }
+            Kind::UpdatedByNesterov => {
+                let (rule, parameters) = (momentum(MomentumKind::Nesterov), [c.data_mut(), velocity.data_mut()]);
+                self.multiply(side, isa, &mut Updated { rule, parameters, leading_dimension });
             }
         }
     }
