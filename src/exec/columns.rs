@@ -8,19 +8,11 @@ use super::Context;
 use super::ends::{biased, biased_relu};
 use super::forward::row;
 use super::part::Part;
-use super::pass::{Pass, columns_per_part};
+use super::pass::{Pass, columns_per_part, has_many_weights};
 use crate::kernels::gemm::gemm;
 use crate::kernels::{MatMut, MatRef};
 use crate::parallel::{Executor, Shares};
-use crate::plan::{Block, Layer};
-
-/// Weights of the fewest elements that are worth a run. As many take 2 microseconds to read from a cache of level 2, and a run of two parts takes
-/// half of one; half as many are as fast either way.
-const WEIGHTS: usize = 1 << 16;
-
-fn is_worth_it(layer: &Layer) -> bool {
-    layer.is_product() && layer.kernel.len() >= WEIGHTS
-}
+use crate::plan::Block;
 
 impl Pass<'_> {
     /// All layers forward for the only row, and then something else.
@@ -31,7 +23,7 @@ impl Pass<'_> {
         let block = &mut Block::carve(plan, &mut self.blocks[..plan.block_len()]);
         part.gather(block);
         for (i, layer) in plan.layers().iter().enumerate() {
-            let is_shared = is_worth_it(layer);
+            let is_shared = has_many_weights(layer);
             if is_shared {
                 part.product_by_columns(i, executor, block);
             }

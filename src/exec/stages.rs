@@ -18,7 +18,7 @@
 //! The order of each chain is what it always is, so no bit changes. Each stage is a run, and units that follow each other lie in blocks
 //! of different parts, so a block is used by one part at a time.
 
-use super::pass::Pass;
+use super::pass::{Pass, has_many_weights};
 use crate::plan::Plan;
 use crate::simd::Isa;
 use core::ops::Range;
@@ -32,16 +32,12 @@ const UNIT: usize = 4;
 /// line takes longest from processor to processor, 16 rows 0.25 -> 0.45.
 const ROWS: Range<usize> = 13..25;
 
-/// Weights of the fewest elements that are worth the stages.
-const WEIGHTS: usize = 1 << 16;
-
 /// Whether stages are worth it for a minibatch of `rows` rows.
 fn are_worth_it(isa: Isa, plan: &Plan<'_>, rows: usize) -> bool {
     let layer = &plan.layers()[0];
     // With fewer registers, a few rows do not keep the multiply-adds busy.
     let has_registers = isa.tile_rows().iter().all(|rows| *rows >= UNIT);
-    let is_large = layer.is_product() && layer.kernel.len() >= WEIGHTS;
-    has_registers && is_large && plan.parts() > 1 && ROWS.contains(&plan.rows_per_part(rows))
+    has_registers && has_many_weights(layer) && plan.parts() > 1 && ROWS.contains(&plan.rows_per_part(rows))
 }
 
 impl Pass<'_> {

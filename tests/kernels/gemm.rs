@@ -36,7 +36,8 @@ enum Kind {
     UpdatedByNesterov,
 }
 
-/// The one has partial sums, the other lets tiles wait and fetches what it needs. `gemm_exact` has the one by itself, and here stands the other by itself, too.
+/// The one has partial sums, the other lets tiles wait and fetches what it needs. `gemm_exact` has the one by itself, and Nesterov's momentum
+/// the other.
 type TwoEnds<'a> = Either<Accumulated<'a>, Updated<'a, Momentum, 2>>;
 
 const KINDS: [Kind; 11] = [
@@ -109,13 +110,14 @@ impl Operands<'_> {
                 let rule = Sgd { learning_rate: 0.03 };
                 self.multiply(side, isa, &mut Updated { rule, parameters: [c.data_mut()], leading_dimension });
             }
-            Kind::UpdatedByMomentum => {
-                let (rule, parameters) = (momentum(MomentumKind::Classic), [c.data_mut(), velocity.data_mut()]);
-                self.multiply(side, isa, &mut TwoEnds::Right(Updated { rule, parameters, leading_dimension }));
-            }
-            Kind::UpdatedByNesterov => {
-                let (rule, parameters) = (momentum(MomentumKind::Nesterov), [c.data_mut(), velocity.data_mut()]);
-                self.multiply(side, isa, &mut Updated { rule, parameters, leading_dimension });
+            Kind::UpdatedByMomentum | Kind::UpdatedByNesterov => {
+                let classic = kind == Kind::UpdatedByMomentum;
+                let rule = momentum(if classic { MomentumKind::Classic } else { MomentumKind::Nesterov });
+                let mut updated = Updated { rule, parameters: [c.data_mut(), velocity.data_mut()], leading_dimension };
+                match classic {
+                    true => self.multiply(side, isa, &mut TwoEnds::Right(updated)),
+                    false => self.multiply(side, isa, &mut updated),
+                }
             }
         }
     }

@@ -330,7 +330,7 @@ impl Epilogue for ReluBackward<'_> {
 
 /// One of two epilogues, chosen when the product runs.
 ///
-/// The tiles are compiled for every type of epilogue, and take most of the time to compile this crate. This type has both sets of ends behind one
+/// The tiles are compiled for every type of epilogue, and nothing else in this crate takes as long to compile. This type has both sets of ends behind one
 /// set of chains, for the price of a branch in each tile.
 pub enum Either<L, R> {
     /// The one.

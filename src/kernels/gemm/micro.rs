@@ -215,7 +215,7 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
         let width = panels * VECTORS * LANES;
         assert!(panels > 0 && tiles * ROWS <= product.m - row && column + width - LANES < product.n);
         // Lower tiles are few, what an even cut leaves over.
-        if const { E::INTERLEAVES && ROWS > 1 && ROWS == interleaved::tile_rows(S::TILE_ROWS, VECTORS) }
+        if const { E::INTERLEAVES && ROWS == interleaved::tile_rows(S::TILE_ROWS, VECTORS) }
             && (tiles > 1 && starts && ends && product.depth.len <= interleaved::DEPTH)
         {
             // SAFETY: the rows and columns of the panel exist, as has been checked above.
