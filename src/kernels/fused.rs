@@ -19,7 +19,7 @@ use super::norm::{
 };
 use super::reduce::MICRO_SHARD;
 use super::rng::{GROUP, Stream};
-use super::sums::{Replace, Shards, Totals};
+use super::sums::{shards, totals};
 use super::walk::{OnRows, on_all_rows, vectors};
 use crate::simd::{Isa, LANES, Simd, SimdOp, slice, unroll};
 use core::ops::Range;
@@ -191,6 +191,7 @@ impl Masked<'_> {
 }
 
 /// The gradient by the outputs, behind the mask.
+#[derive(Clone, Copy)]
 struct MaskedGradient<'a> {
     dy: MatRef<'a>,
     masked: Masked<'a>,
@@ -239,7 +240,7 @@ pub fn batch_norm_relu_dropout_gradient_sums(
 ) {
     check_len("dgamma", x.columns(), dgamma.len());
     check_len("dbeta", x.columns(), dbeta.len());
-    isa.run(Totals { terms: gradients(dy, x, normalization, masked), first: 0, op: Replace, outputs: [dgamma, dbeta] });
+    totals(isa, gradients(dy, x, normalization, masked), 0, [dgamma, dbeta]);
 }
 
 /// The shards of [`batch_norm_relu_dropout_gradient_sums`], for the rows of one thread.
@@ -261,7 +262,7 @@ pub fn batch_norm_relu_dropout_gradient_shards(
     for shards in [&dgamma, &dbeta] {
         check_shape("shards", (x.rows().div_ceil(MICRO_SHARD), x.columns()), (shards.rows(), shards.columns()));
     }
-    isa.run(Shards { terms: gradients(dy, x, normalization, masked), outputs: [dgamma, dbeta] });
+    shards(isa, gradients(dy, x, normalization, masked), [dgamma, dbeta]);
 }
 
 /// The gradient by the input, in place of that by the output:

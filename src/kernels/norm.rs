@@ -2,7 +2,7 @@
 //!
 //! | kernel | formula, per column | reads | writes |
 //! |---|---|---|---|
-//! | [`statistics`] | `mean = (sum of x) / rows`, `variance = (sum of (x - mean)^2) / rows` | `x`, again from cache | `mean`, `variance` `=` |
+//! | [`statistics`] | `mean = (sum of x) / rows`, `variance = (sum of (x - mean)^2) / rows` | `x` twice | `mean`, `variance` `=` |
 //! | [`inverse_deviation`] | `y = 1 / sqrt(variance + epsilon)` | one row | `=` |
 //! | [`update_moving`] | `moving = momentum moving + (1 - momentum) batch` | two rows | `=` |
 //! | [`batch_norm_forward`] | `y = gamma x' + beta` with `x' = (x - mean) inverse_deviation` | `x` | `y` `=` |
@@ -30,8 +30,8 @@
 use super::gemm::RowBlocks;
 use super::matrix::{MatMut, MatRef};
 use super::reduce::MICRO_SHARD;
-use super::sums::{Replace, Shards, Terms, Totals, Tree, TreeOfColumns, Values, total_of};
-use super::walk::{OnColumns, OnRows, on_all_columns, on_all_rows, vectors};
+use super::sums::{Terms, Tree, TreeOfColumns, Values, shards, total_of, totals};
+use super::walk::{LARGE, OnColumns, OnRows, on_all_columns, on_all_rows, vectors};
 use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice, unroll};
 use core::ops::Range;
 
@@ -80,6 +80,7 @@ pub(super) fn check_shape(what: &str, expected: (usize, usize), found: (usize, u
 }
 
 /// `(x - mean)^2`, where the mean begins with that of column `first`.
+#[derive(Clone, Copy)]
 struct SquaredDeviations<'a> {
     x: RowBlocks<'a>,
     mean: &'a [f32],
@@ -138,6 +139,7 @@ impl GradientByOutputs for RowBlocks<'_> {
 }
 
 /// `dy x'` and `dy`
+#[derive(Clone, Copy)]
 pub(super) struct Gradients<'a, G> {
     pub(super) dy: G,
     pub(super) x: RowBlocks<'a>,
@@ -202,7 +204,24 @@ pub fn statistics(isa: Isa, x: RowBlocks<'_>, first: usize, mean: &mut [f32], va
     assert!(x.rows() > 0, "at least 1 row expected, found 0");
     check_len("variance", mean.len(), variance.len());
     assert!(first + mean.len() <= x.columns(), "columns up to {} expected, found {}", x.columns(), first + mean.len());
-    isa.run(Statistics { x, first, mean, variance });
+    if x.rows() * mean.len() < LARGE {
+        return isa.run(Statistics { x, first, mean, variance });
+    }
+    let rows = x.rows() as f32;
+    totals(isa, Values(x), first, [mean]);
+    slice::map(isa, Quotient(rows), [], [mean]);
+    totals(isa, SquaredDeviations { x, mean, first }, first, [variance]);
+    slice::map(isa, Quotient(rows), [], [variance]);
+}
+
+/// `y = y / divisor`
+struct Quotient(f32);
+
+impl MapOp<0, 1> for Quotient {
+    #[inline(always)]
+    fn map<S: Simd>(&self, simd: S, _: [S::F32; 0], [y]: [S::F32; 1]) -> [S::F32; 1] {
+        [simd.div(y, simd.splat(self.0))]
+    }
 }
 
 struct Statistics<'a> {
@@ -253,7 +272,7 @@ impl OnColumns for Statistics<'_> {
 #[track_caller]
 pub fn sum_shards(isa: Isa, x: MatRef<'_>, y: MatMut<'_>) {
     check_shape("shards", (x.rows().div_ceil(MICRO_SHARD), x.columns()), (y.rows(), y.columns()));
-    isa.run(Shards { terms: Values(x.into()), outputs: [y] });
+    shards(isa, Values(x.into()), [y]);
 }
 
 /// `y[s][j] = sum over the rows i of micro-shard s of (x[i][j] - mean[j])^2`
@@ -267,7 +286,7 @@ pub fn sum_shards(isa: Isa, x: MatRef<'_>, y: MatMut<'_>) {
 pub fn square_shards(isa: Isa, x: MatRef<'_>, mean: &[f32], y: MatMut<'_>) {
     check_shape("shards", (x.rows().div_ceil(MICRO_SHARD), x.columns()), (y.rows(), y.columns()));
     check_len("mean", x.columns(), mean.len());
-    isa.run(Shards { terms: SquaredDeviations { x: x.into(), mean, first: 0 }, outputs: [y] });
+    shards(isa, SquaredDeviations { x: x.into(), mean, first: 0 }, [y]);
 }
 
 /// `y[j] = (sum over s of shards[s][first + j]) / divisor`, by the tree of [`reduce`](super::reduce). The shards of all
@@ -431,7 +450,7 @@ pub fn gradient_sums(
     check_shape("dy", (x.rows(), x.columns()), (dy.rows(), dy.columns()));
     check_len("dbeta", dgamma.len(), dbeta.len());
     assert!(first + dgamma.len() <= x.columns(), "columns up to {} expected, found {}", x.columns(), first + dgamma.len());
-    isa.run(Totals { terms: Gradients { dy, x, normalization }, first, op: Replace, outputs: [dgamma, dbeta] });
+    totals(isa, Gradients { dy, x, normalization }, first, [dgamma, dbeta]);
 }
 
 /// The shards of [`gradient_sums`], for the rows of one thread.
@@ -454,7 +473,7 @@ pub fn gradient_shards(
     for shards in [&dgamma, &dbeta] {
         check_shape("shards", (x.rows().div_ceil(MICRO_SHARD), x.columns()), (shards.rows(), shards.columns()));
     }
-    isa.run(Shards { terms: Gradients { dy: RowBlocks::from(dy), x: x.into(), normalization }, outputs: [dgamma, dbeta] });
+    shards(isa, Gradients { dy: RowBlocks::from(dy), x: x.into(), normalization }, [dgamma, dbeta]);
 }
 
 /// The gradients by gamma and beta of a whole minibatch.

@@ -15,7 +15,7 @@
 
 use super::gemm::RowBlocks;
 use super::matrix::MatRef;
-use super::sums::{Replace, Totals, Tree, Values};
+use super::sums::{Totals, Tree, Values, totals};
 use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice};
 use core::ops::Add;
 
@@ -33,7 +33,7 @@ pub const MICRO_SHARD: usize = 16;
 #[track_caller]
 pub fn column_sums(isa: Isa, x: RowBlocks<'_>, y: &mut [f32]) {
     assert!(x.columns() == y.len(), "sums of {} columns expected, found {}", x.columns(), y.len());
-    column_sums_into(isa, x, 0, Replace, [y]);
+    totals(isa, Values(x), 0, [y]);
 }
 
 /// `outputs[j] = op(sum over i of x[i][first + j], outputs[j])`: with an optimizer for `op`, a whole step of a bias.

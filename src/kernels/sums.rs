@@ -4,8 +4,8 @@
 use super::gemm::RowBlocks;
 use super::matrix::MatMut;
 use super::reduce::MICRO_SHARD;
-use super::walk::{OnColumns, on_all_columns};
-use crate::simd::{MapOp, Simd, SimdOp, slice, unroll};
+use super::walk::{LARGE, OnColumns, on_all_columns};
+use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice, unroll};
 use core::ops::Range;
 
 /// `N` quantities that are summed over rows.
@@ -29,21 +29,31 @@ pub(super) trait Terms<const N: usize> {
     ) -> [[S::F32; V]; N];
 }
 
-/// The sums over the rows of one micro-shard.
+/// The rows of a micro-shard.
 #[inline(always)]
-fn shard_of<S: Simd, T: Terms<N>, const N: usize, const V: usize>(
+fn rows_of<const N: usize>(terms: &impl Terms<N>, shard: usize) -> Range<usize> {
+    let first = shard * MICRO_SHARD;
+    first..terms.rows().min(first + MICRO_SHARD)
+}
+
+/// To which anything may be added without a change, even a negative zero.
+#[inline(always)]
+fn nothing<S: Simd, const N: usize, const V: usize>(simd: S) -> [[S::F32; V]; N] {
+    [[simd.splat(-0.0); V]; N]
+}
+
+/// Adds at most `ROWS` rows to some sums.
+#[inline(always)]
+fn with_rows<S: Simd, T: Terms<N>, const N: usize, const V: usize, const ROWS: usize>(
     simd: S,
     terms: &T,
-    shard: usize,
+    rows: Range<usize>,
     columns: Range<usize>,
     of_columns: T::Columns<S, V>,
+    mut sums: [[S::F32; V]; N],
 ) -> [[S::F32; V]; N] {
-    let first = shard * MICRO_SHARD;
-    let rows = first..terms.rows().min(first + MICRO_SHARD);
-    // To which anything may be added without a change, even a negative zero.
-    let mut sums = [[simd.splat(-0.0); V]; N];
-    if rows.len() == MICRO_SHARD && terms.in_one_block(rows.clone()) {
-        return terms.add::<S, MICRO_SHARD, V>(simd, first, columns, of_columns, sums);
+    if rows.len() == ROWS && terms.in_one_block(rows.clone()) {
+        return terms.add::<S, ROWS, V>(simd, rows.start, columns, of_columns, sums);
     }
     for i in rows {
         sums = terms.add::<S, 1, V>(simd, i, columns.clone(), of_columns, sums);
@@ -65,7 +75,8 @@ pub(super) fn total_of<S: Simd, T: Terms<N>, const N: usize, const V: usize>(
     let of_columns = terms.columns::<S, V>(simd, columns.clone());
     tree.clear();
     for shard in 0..terms.rows().div_ceil(MICRO_SHARD) {
-        let sums = shard_of::<S, T, N, V>(simd, terms, shard, columns.clone(), of_columns);
+        let rows = rows_of(terms, shard);
+        let sums = with_rows::<S, T, N, V, MICRO_SHARD>(simd, terms, rows, columns.clone(), of_columns, nothing(simd));
         tree.push(sums, |a, b| add(simd, a, b));
     }
     tree.total([[simd.zero(); V]; N], |a, b| add(simd, a, b))
@@ -86,7 +97,7 @@ pub(super) struct Totals<'a, T, O, const N: usize, const M: usize> {
 }
 
 /// The totals themselves.
-pub(super) struct Replace;
+struct Replace;
 
 impl<const N: usize> MapOp<N, N> for Replace {
     #[inline(always)]
@@ -126,36 +137,123 @@ impl<T: Terms<N>, O: MapOp<N, M>, const N: usize, const M: usize> OnColumns for 
     }
 }
 
-/// Writes the sums of each micro-shard.
-pub(super) struct Shards<'a, T, const N: usize> {
-    pub(super) terms: T,
-    pub(super) outputs: [MatMut<'a>; N],
+/// Writes the sums over each of some micro-shards, for some columns of the terms.
+struct Shards<'a, T, const N: usize> {
+    terms: T,
+    shards: Range<usize>,
+    first: usize,
+    outputs: [MatMut<'a>; N],
 }
 
 impl<T: Terms<N>, const N: usize> SimdOp for Shards<'_, T, N> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let columns = self.outputs.first().map_or(0, MatMut::columns);
-        on_all_columns(simd, columns, &mut self);
-    }
-}
-
-impl<T: Terms<N>, const N: usize> OnColumns for Shards<'_, T, N> {
-    type Scratch<S: Simd, const V: usize> = ();
-    #[inline(always)]
-    fn scratch<S: Simd, const V: usize>(_: S) {}
-    #[inline(always)]
-    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>, (): &mut ()) {
-        let of_columns = self.terms.columns::<S, V>(simd, columns.clone());
-        for shard in 0..self.terms.rows().div_ceil(MICRO_SHARD) {
-            let sums = shard_of::<S, T, N, V>(simd, &self.terms, shard, columns.clone(), of_columns);
-            unroll!(N, n => slice::store(simd, sums[n], &mut self.outputs[n].row_mut(shard)[columns.clone()]));
+    fn run<S: Simd>(self, simd: S) {
+        // Sixteen streams in all are as many as memory is read in at full speed, and every term has a matrix of its own.
+        if const { N == 1 } {
+            self.side_by_side::<S, 16>(simd);
+        } else {
+            self.side_by_side::<S, 8>(simd);
         }
     }
 }
 
+impl<T: Terms<N>, const N: usize> Shards<'_, T, N> {
+    /// Vector by vector, adds up so many rows of a shard before the next.
+    #[inline(always)]
+    fn side_by_side<S: Simd, const ROWS: usize>(mut self, simd: S) {
+        let len = self.outputs.first().map_or(0, MatMut::columns);
+        for (output, shard) in self.shards.enumerate() {
+            let rows = rows_of(&self.terms, shard);
+            for first in rows.clone().step_by(ROWS) {
+                let some = first..rows.end.min(first + ROWS);
+                for start in (0..len).step_by(LANES) {
+                    let range = start..len.min(start + LANES);
+                    let columns = self.first + range.start..self.first + range.end;
+                    let of_columns = self.terms.columns::<S, 1>(simd, columns.clone());
+                    let mut sums = nothing(simd);
+                    if first > rows.start {
+                        unroll!(N, n => sums[n] = slice::load(simd, &self.outputs[n].as_ref().row(output)[range.clone()]));
+                    }
+                    sums = with_rows::<S, T, N, 1, ROWS>(simd, &self.terms, some.clone(), columns, of_columns, sums);
+                    unroll!(N, n => slice::store(simd, sums[n], &mut self.outputs[n].row_mut(output)[range.clone()]));
+                }
+            }
+        }
+    }
+}
+
+/// The sums over every micro-shard, for all columns.
+pub(super) fn shards<T: Terms<N>, const N: usize>(isa: Isa, terms: T, outputs: [MatMut<'_>; N]) {
+    let shards = 0..terms.rows().div_ceil(MICRO_SHARD);
+    isa.run(Shards { terms, shards, first: 0, outputs });
+}
+
+/// The totals of the columns `first..first + n`, by the way that suits the size of the matrix.
+pub(super) fn totals<T: Terms<N> + Copy, const N: usize>(isa: Isa, terms: T, first: usize, outputs: [&mut [f32]; N]) {
+    let len = outputs.first().map_or(0, |output| output.len());
+    if terms.rows() * len < LARGE {
+        isa.run(Totals { terms, first, op: Replace, outputs });
+    } else {
+        totals_of_large(isa, terms, first, outputs);
+    }
+}
+
+/// [`totals`] of at least one row and one column.
+pub(super) fn totals_of_large<T: Terms<N> + Copy, const N: usize>(isa: Isa, terms: T, first: usize, mut outputs: [&mut [f32]; N]) {
+    let len = outputs.first().map_or(0, |output| output.len());
+    let shards = 0..terms.rows().div_ceil(MICRO_SHARD);
+    let strips = len.div_ceil(SUMS_OF_A_LEVEL / N);
+    let strip = len.div_ceil(strips).next_multiple_of(LANES);
+    for start in (0..len).step_by(strip) {
+        let range = start..len.min(start + strip);
+        let mut sums = [0.0; SUMS_OF_A_LEVEL];
+        let sums = &mut sums[..N * range.len()];
+        sums_of_large(isa, terms, shards.clone(), first + range.start..first + range.end, sums);
+        for (output, sums) in outputs.iter_mut().zip(sums.chunks_exact(range.len())) {
+            output[range.clone()].copy_from_slice(sums);
+        }
+    }
+}
+
+/// Sums that lie on the stack for each level of the tree, 8 KiB: of so many columns that memory is read in long pieces.
+const SUMS_OF_A_LEVEL: usize = if cfg!(test) { 64 } else { 1 << 11 };
+
+/// The sums of some columns over some shards of a large matrix, one term after the other: those of the largest power of two of shards
+/// below the whole, and those of the rest. So shards are read in the order in which memory holds them.
+fn sums_of_large<T: Terms<N> + Copy, const N: usize>(
+    isa: Isa,
+    terms: T,
+    shards: Range<usize>,
+    columns: Range<usize>,
+    sums: &mut [f32],
+) {
+    if shards.len() == 1 {
+        let (first, len) = (columns.start, columns.len());
+        let mut of_terms = sums.chunks_exact_mut(len);
+        let outputs = core::array::from_fn(|_| MatMut::new(of_terms.next().unwrap_or_default(), 1, len, len));
+        return isa.run(Shards { terms, shards, first, outputs });
+    }
+    let middle = shards.start + shards.len().next_power_of_two() / 2;
+    sums_of_large(isa, terms, shards.start..middle, columns.clone(), sums);
+    let mut rest = [0.0; SUMS_OF_A_LEVEL];
+    let rest = &mut rest[..sums.len()];
+    sums_of_large(isa, terms, middle..shards.end, columns, rest);
+    slice::map(isa, Add, [rest], [sums]);
+}
+
+/// `sum = sum + rest`
+struct Add;
+
+impl MapOp<1, 1> for Add {
+    #[inline(always)]
+    fn map<S: Simd>(&self, simd: S, [rest]: [S::F32; 1], [sum]: [S::F32; 1]) -> [S::F32; 1] {
+        [simd.add(sum, rest)]
+    }
+}
+
 /// `x`
+#[derive(Clone, Copy)]
 pub(super) struct Values<'a>(pub(super) RowBlocks<'a>);
 
 impl Terms<1> for Values<'_> {

@@ -52,14 +52,17 @@ pub(super) trait OnRows {
     fn on_rows<S: Simd, const V: usize>(&mut self, simd: S, rows: Range<usize>, columns: Range<usize>);
 }
 
-/// All rows of all columns: some rows from their first column to the last, then the next. In a matrix that no cache holds, a walk down
-/// some vectors of columns would open another page for every row.
+/// Elements of a matrix that is too large for a cache: 8 MiB. In a cache, the instructions are what counts; in memory, that it is read in
+/// the order of the addresses. Unit tests find both ways in small matrices.
+pub(super) const LARGE: usize = if cfg!(test) { 1 << 10 } else { 1 << 21 };
+
+/// All rows of all columns: some rows from their first column to the last, then the next.
 ///
 /// Always four vectors at once: a dropout draws random numbers for so many together.
 #[inline(always)]
 pub(super) fn on_all_rows<S: Simd>(simd: S, (rows, columns): (usize, usize), op: &mut impl OnRows) {
-    /// Few enough that all their pages stay known, many enough that what belongs to columns is seldom loaded.
-    const ROWS_AT_ONCE: usize = 16;
+    // Sixteen are so many that what belongs to columns is seldom loaded.
+    let rows_at_once = if rows * columns < LARGE { 16 } else { 1 };
     struct SomeRows<'a, O> {
         op: &'a mut O,
         rows: Range<usize>,
@@ -73,8 +76,8 @@ pub(super) fn on_all_rows<S: Simd>(simd: S, (rows, columns): (usize, usize), op:
             self.op.on_rows::<S, V>(simd, self.rows.clone(), columns);
         }
     }
-    for first in (0..rows).step_by(ROWS_AT_ONCE) {
-        let rows = first..rows.min(first + ROWS_AT_ONCE);
+    for first in (0..rows).step_by(rows_at_once) {
+        let rows = first..rows.min(first + rows_at_once);
         in_strips::<S, _, 4>(simd, columns, &mut SomeRows { op: &mut *op, rows });
     }
 }

@@ -6,6 +6,7 @@ mod gemm;
 mod gemm_exact;
 mod guard;
 mod isas;
+mod large;
 mod loss;
 mod merge;
 mod optimizers;
