@@ -93,6 +93,16 @@ impl MapOp<1, 2> for Momentum {
         };
         [w, v]
     }
+
+    #[inline(always)]
+    fn takes_rare_branch(&self) -> bool {
+        self.kind == MomentumKind::Nesterov
+    }
+
+    #[inline(always)]
+    fn with_rare_branch(self, taken: bool) -> Self {
+        Self { kind: if taken { MomentumKind::Nesterov } else { MomentumKind::Classic }, ..self }
+    }
 }
 
 /// What the user chooses for RMSprop. Keras' defaults, but that of momentum, which is a rule of its own.

@@ -262,4 +262,21 @@ pub trait SimdOp {
 pub trait MapOp<const IN: usize, const OUT: usize> {
     /// The new values of the outputs. Implementations are `#[inline(always)]`.
     fn map<S: Simd>(&self, simd: S, inputs: [S::F32; IN], outputs: [S::F32; OUT]) -> [S::F32; OUT];
+
+    /// Whether a setting makes [`map`](Self::map) take a branch that is seldom taken. A branch at every vector shows, so who maps many vectors
+    /// asks once, and then goes on [`with_rare_branch`](Self::with_rare_branch). Default: there is none.
+    #[inline(always)]
+    fn takes_rare_branch(&self) -> bool {
+        false
+    }
+
+    /// The same operation, with that setting as the compiler knows it.
+    #[inline(always)]
+    #[must_use]
+    fn with_rare_branch(self, _taken: bool) -> Self
+    where
+        Self: Sized,
+    {
+        self
+    }
 }

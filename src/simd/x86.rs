@@ -310,6 +310,12 @@ impl Simd for Avx2 {
         lt(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b)) }
         le(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_cmp_ps::<_CMP_LE_OQ>(a, b)) }
         eq(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_cmp_ps::<_CMP_EQ_OQ>(a, b)) }
+        flush_denormals(self, x: [__m256; 2]) -> [__m256; 2] {{
+            // Zeros and denormals are the numbers without a bit of the exponent.
+            let (bits, exponent, zero) = (self.to_bits(x), self.splat_i32(0x7f80_0000), self.splat_i32(0));
+            let exponents = self.and_i32(bits, exponent);
+            self.from_bits(self.and_i32(bits, halves!(_mm256_cmpgt_epi32(exponents, zero))))
+        }}
         select(self, mask: [__m256; 2], yes: [__m256; 2], no: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_blendv_ps(no, yes, mask)) }
         mask_to_bits(self, mask: [__m256; 2]) -> u16 { (_mm256_movemask_ps(mask[0]) | _mm256_movemask_ps(mask[1]) << 8) as u16 }
         to_bits(self, x: [__m256; 2]) -> [__m256i; 2] { halves!(_mm256_castps_si256(x)) }

@@ -422,15 +422,12 @@ impl<R: MapOp<1, N> + Copy, const N: usize> Epilogue for Updated<'_, R, N> {
         }
     }
     #[inline(always)]
-    fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, mut tile: [[S::F32; V]; ROWS]) {
-        // Copies, so that the compiler knows that no store to the parameters changes them.
-        let (rule, mut parameters) = (self.rule, self.parameters.each_mut().map(|slice| &mut **slice));
-        let target = place.tile::<ROWS, V>(self.leading_dimension);
-        unroll!(ROWS <= 8, i => unroll!(V, j => {
-            tile[i][j] = update_state(simd, &rule, &mut parameters, target, (i, j), tile[i][j]);
-        }));
-        if let Some(weights) = parameters.first_mut() {
-            unroll!(ROWS <= 8, i => target.store_row(simd, weights, i, tile[i]));
+    fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, tile: [[S::F32; V]; ROWS]) {
+        // Asked once for the tile, not for each of its vectors: 2 % at a depth of 128.
+        if self.rule.takes_rare_branch() {
+            self.finish_at_once::<S, true, ROWS, V>(simd, place, tile);
+        } else {
+            self.finish_at_once::<S, false, ROWS, V>(simd, place, tile);
         }
     }
     #[inline(always)]
@@ -456,6 +453,26 @@ impl<R: MapOp<1, N> + Copy, const N: usize> Epilogue for Updated<'_, R, N> {
                 target.store(simd, weights, (i, j), value);
             }
         }));
+    }
+}
+
+impl<R: MapOp<1, N> + Copy, const N: usize> Updated<'_, R, N> {
+    #[inline(always)]
+    fn finish_at_once<S: Simd, const RARE: bool, const ROWS: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        place: Place,
+        mut tile: [[S::F32; V]; ROWS],
+    ) {
+        // Copies, so that the compiler knows that no store to the parameters changes them.
+        let (rule, mut parameters) = (self.rule.with_rare_branch(RARE), self.parameters.each_mut().map(|slice| &mut **slice));
+        let target = place.tile::<ROWS, V>(self.leading_dimension);
+        unroll!(ROWS <= 8, i => unroll!(V, j => {
+            tile[i][j] = update_state(simd, &rule, &mut parameters, target, (i, j), tile[i][j]);
+        }));
+        if let Some(weights) = parameters.first_mut() {
+            unroll!(ROWS <= 8, i => target.store_row(simd, weights, i, tile[i]));
+        }
     }
 }
 

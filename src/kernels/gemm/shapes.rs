@@ -47,14 +47,16 @@ impl Cover {
 }
 
 /// The number of vectors in a panel of a product of `m` rows: the one whose tiles keep most accumulators in registers, the wider
-/// one of equals because a broadcast of A then serves more multiply-adds.
+/// one of equals because a broadcast of A then serves more multiply-adds. A panel of a single tile may have a quarter less, as it reads B
+/// only once.
 pub(super) fn widest_panel(tile_rows: [usize; 4], m: usize) -> usize {
     if m == 1 {
         // The widest of all, without a search that takes as long as a small product.
         return tile_rows.iter().rposition(|&rows| rows > 0).map_or(1, |last| last + 1);
     }
     let accumulators = |vectors: usize| tile_rows[vectors - 1].min(m.max(1)) * vectors;
-    (1..=4).max_by_key(|&vectors| accumulators(vectors)).unwrap_or(1)
+    let weight = |vectors: usize| if m <= tile_rows[vectors - 1] { 4 } else { 3 };
+    (1..=4).max_by_key(|&vectors| accumulators(vectors) * weight(vectors)).unwrap_or(1)
 }
 
 #[cfg(test)]
