@@ -12,6 +12,9 @@
 //! Rows are summed one after the other inside **micro-shards** of [`MICRO_SHARD`] rows; the shards are added in a fixed tree: a
 //! range of shards is the sum of its largest power of two (below the whole) and the rest. So a result is the same however the
 //! rows were spread over threads.
+//!
+//! A matrix of 8 MiB and more is read in the order of its addresses. That takes 8 KiB of stack, and as much again for each time that the
+//! number of shards doubles: 136 KiB in all for a million rows.
 
 use super::gemm::RowBlocks;
 use super::matrix::MatRef;

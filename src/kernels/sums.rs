@@ -200,7 +200,7 @@ pub(super) fn totals<T: Terms<N> + Copy, const N: usize>(isa: Isa, terms: T, fir
 }
 
 /// [`totals`] of at least one row and one column.
-pub(super) fn totals_of_large<T: Terms<N> + Copy, const N: usize>(isa: Isa, terms: T, first: usize, mut outputs: [&mut [f32]; N]) {
+fn totals_of_large<T: Terms<N> + Copy, const N: usize>(isa: Isa, terms: T, first: usize, mut outputs: [&mut [f32]; N]) {
     let len = outputs.first().map_or(0, |output| output.len());
     let shards = 0..terms.rows().div_ceil(MICRO_SHARD);
     let strips = len.div_ceil(SUMS_OF_A_LEVEL / N);

@@ -457,6 +457,7 @@ impl<R: MapOp<1, N> + Copy, const N: usize> Epilogue for Updated<'_, R, N> {
 }
 
 impl<R: MapOp<1, N> + Copy, const N: usize> Updated<'_, R, N> {
+    /// The state of a whole tile, then its weights. Whether the rule takes its `RARE` branch is known to the compiler.
     #[inline(always)]
     fn finish_at_once<S: Simd, const RARE: bool, const ROWS: usize, const V: usize>(
         &mut self,
