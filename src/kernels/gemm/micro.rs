@@ -130,14 +130,26 @@ impl<const TRANSPOSED: bool> Product<'_, TRANSPOSED> {
     }
 }
 
-/// Whether a tile is limited by how fast B arrives from the cache of level 2. Then B is fetched into level 1, a few rows ahead.
-///
-/// Otherwise it is fetched into level 2, a panel ahead. A tile this low is mostly the only one of its panel: it reads every row of B once.
+/// Whether a tile is limited by how fast B arrives from the cache of level 2. Then every step asks for a row of B, a few rows ahead.
 const fn few_rows(rows: usize) -> bool {
     rows <= 2
 }
 
-/// How many rows ahead B is fetched for few rows.
+/// What else is asked for of B while a tile runs. See the module's page: to ask for what is in level 2 already takes time from the loads.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Fetch {
+    /// Nothing: it is in a cache of level 2, and the processor looks far enough ahead.
+    Nothing,
+    /// The rows that come next, for level 1: it is in level 3.
+    NextRows,
+    /// The panel that comes next, for level 2, by the first two tiles of a panel: it is in memory.
+    NextPanel,
+}
+
+/// How many rows of B are asked for at once: each time is a branch, and many requests would wait for each other.
+const ROWS_PER_FETCH: usize = 4;
+
+/// How many rows ahead B is fetched into level 1.
 ///
 /// Rows that are a multiple of 4 KiB apart lie in the same places of a cache of level 1, which keeps eight lines for each place: too many
 /// of them drive each other out before they are used. Where that is no danger, from 8 to 32 rows ahead are equally fast.
@@ -166,6 +178,7 @@ pub(super) struct Panel {
     pub(super) starts: bool,
     /// Whether the chains end here, or leave their sums for the depth behind.
     pub(super) ends: bool,
+    pub(super) fetch: Fetch,
 }
 
 /// Computes a panel in tiles of `rows` rows and `vectors` vectors.
@@ -210,7 +223,7 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
         if const { ROWS > S::TILE_ROWS[VECTORS - 1] } {
             unreachable!("no tile of {ROWS} rows and {VECTORS} vectors");
         }
-        let Panel { row, tiles, column, panels, starts, ends } = *self.panel;
+        let Panel { row, tiles, column, panels, starts, ends, .. } = *self.panel;
         let product = self.product;
         let width = panels * VECTORS * LANES;
         assert!(panels > 0 && tiles * ROWS <= product.m - row && column + width - LANES < product.n);
@@ -236,8 +249,7 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
     fn run_tiles<S: Simd, const WHOLE: bool>(self, simd: S) {
         // Copies, so that the compiler knows that no store of the epilogue changes them.
         let (product, panel) = (*self.product, *self.panel);
-        // A row at a time: many requests at once would wait for each other.
-        let steps_per_fetch = if E::FETCHES { product.depth.len.div_ceil(ROWS) } else { usize::MAX };
+        let next_rows = rows_ahead(product.b_depth_stride) * product.b_depth_stride;
         for number in 0..panel.panels {
             let column = panel.column + number * VECTORS * LANES;
             let width = if WHOLE { VECTORS * LANES } else { (product.n - column).min(VECTORS * LANES) };
@@ -246,24 +258,34 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
                 // The first panel is the next again, for the rows below.
                 _ => column.wrapping_neg(),
             };
+            let ahead = if product.depth.len > SHALLOW { next_rows } else { next_panel };
             for number in 0..panel.tiles {
                 let row = panel.row + number * ROWS;
                 let place = Place { row, column, width };
-                let ahead = match (number, panel.tiles) {
-                    _ if few_rows(ROWS) && product.depth.len > SHALLOW => {
-                        [rows_ahead(product.b_depth_stride) * product.b_depth_stride; 2]
-                    }
-                    (0, 1) => [next_panel; 2],
-                    // Each of the first two tiles fetches a half of the panel.
-                    (0, _) => [next_panel, 0],
-                    (1, _) => [0, next_panel],
+                let asked_for = match (panel.fetch, number, panel.tiles) {
+                    _ if few_rows(ROWS) => [0; 2],
+                    (Fetch::NextRows, 0, _) if next_rows > ROWS_PER_FETCH * product.b_depth_stride => [next_rows; 2],
+                    (Fetch::NextPanel, 0, 1) => [next_panel; 2],
+                    // Each of the first two tiles asks for a half of the panel.
+                    (Fetch::NextPanel, 0, _) => [next_panel, 0],
+                    (Fetch::NextPanel, 1, _) => [0, next_panel],
                     _ => [0; 2],
+                };
+                let steps_per_fetch = match asked_for {
+                    // A row at a time: many requests at once would wait for each other.
+                    _ if E::FETCHES => product.depth.len.div_ceil(ROWS),
+                    [0, 0] => usize::MAX,
+                    _ => ROWS_PER_FETCH,
                 };
                 let mut tile = begin_or_load(simd, self.epilogue, place, panel.starts);
                 let mut next = row;
-                let fetch = || {
-                    self.epilogue.fetch::<S, VECTORS>(simd, next, column);
-                    next += 1;
+                let fetch = |b: *const f32| {
+                    if const { E::FETCHES } {
+                        self.epilogue.fetch::<S, VECTORS>(simd, next, column);
+                        next += 1;
+                    } else if asked_for != [0; 2] {
+                        ask_for::<S, VECTORS>(simd, (b, product.b_depth_stride), asked_for, panel.fetch);
+                    }
                 };
                 // SAFETY: `run` has checked that all rows and columns of the panel exist.
                 unsafe {
@@ -282,8 +304,24 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
     }
 }
 
-/// Continues the chains of one tile over the depth of a product. Fetches what lies `ahead` elements behind the left and the right half
-/// of each row of B that it reads into a cache, and calls `fetch` before the first and then after every `steps_per_fetch` steps.
+/// Asks for what lies `ahead` elements behind the left and the right half of some rows of B from `b` on, nothing where that is 0.
+#[inline(always)]
+fn ask_for<S: Simd, const VECTORS: usize>(simd: S, (b, b_depth_stride): (*const f32, usize), ahead: [usize; 2], fetch: Fetch) {
+    for row in 0..ROWS_PER_FETCH {
+        unroll!(VECTORS, j => {
+            let ahead = ahead[usize::from(j >= VECTORS.div_ceil(2))];
+            let line = b.wrapping_add(row * b_depth_stride + j * LANES).wrapping_add(ahead);
+            match fetch {
+                _ if ahead == 0 => {}
+                Fetch::NextRows => simd.prefetch::<1>(line),
+                _ => simd.prefetch::<2>(line),
+            }
+        });
+    }
+}
+
+/// Continues the chains of one tile over the depth of a product. With few rows it asks for what lies `ahead` elements behind each row of B
+/// that it reads. Calls `fetch`, with the row of B that comes next, before the first and then after every `steps_per_fetch` steps.
 ///
 /// # Safety
 /// The rows and columns of the tile must exist in the product.
@@ -292,8 +330,8 @@ unsafe fn multiply<S: Simd, const TRANSPOSED: bool, const WHOLE: bool, const ROW
     simd: S,
     product: &Product<'_, TRANSPOSED>,
     place: Place,
-    ahead: [usize; 2],
-    (steps_per_fetch, mut fetch): (usize, impl FnMut()),
+    ahead: usize,
+    (steps_per_fetch, mut fetch): (usize, impl FnMut(*const f32)),
     accumulators: &mut [[S::F32; VECTORS]; ROWS],
 ) {
     let Product { b_depth_stride, depth, .. } = *product;
@@ -358,12 +396,12 @@ struct Steps<'a, F, const TRANSPOSED: bool> {
     a_depth_stride: usize,
     b: *const f32,
     b_depth_stride: usize,
-    ahead: [usize; 2],
+    ahead: usize,
     steps_per_fetch: usize,
     fetch: &'a mut F,
 }
 
-impl<F: FnMut(), const TRANSPOSED: bool> Steps<'_, F, TRANSPOSED> {
+impl<F: FnMut(*const f32), const TRANSPOSED: bool> Steps<'_, F, TRANSPOSED> {
     /// Continues the chains by `len` steps.
     ///
     /// # Safety
@@ -379,7 +417,7 @@ impl<F: FnMut(), const TRANSPOSED: bool> Steps<'_, F, TRANSPOSED> {
         let mut rest = len;
         while rest > 0 {
             let now = rest.min(self.steps_per_fetch);
-            (self.fetch)();
+            (self.fetch)(self.b);
             for _ in 0..now {
                 // SAFETY: the caller promises that these elements of A and B are readable.
                 unsafe { step::<S, HALF, ROWS, VECTORS>(simd, (self.a, self.a_row_stride), (self.b, last_mask), tile) };
@@ -387,15 +425,9 @@ impl<F: FnMut(), const TRANSPOSED: bool> Steps<'_, F, TRANSPOSED> {
                     // As far as the tile below reads: the tile above has asked for what this one does.
                     simd.prefetch::<1>(self.a.wrapping_add(STEPS_AHEAD * self.a_depth_stride + 2 * ROWS - 1));
                 }
-                unroll!(VECTORS, j => {
-                    let ahead = self.ahead[usize::from(j >= VECTORS.div_ceil(2))];
-                    let line = self.b.wrapping_add(j * LANES).wrapping_add(ahead);
-                    if few_rows(ROWS) {
-                        simd.prefetch::<1>(line);
-                    } else {
-                        simd.prefetch::<2>(line);
-                    }
-                });
+                if const { few_rows(ROWS) } {
+                    unroll!(VECTORS, j => simd.prefetch::<1>(self.b.wrapping_add(j * LANES).wrapping_add(self.ahead)));
+                }
                 self.a = self.a.wrapping_add(self.a_depth_stride);
                 self.b = self.b.wrapping_add(self.b_depth_stride);
             }

@@ -12,7 +12,7 @@ use crate::simd::{Isa, LANES};
 use core::ops::Range;
 pub use epilogue::{Accumulated, Biased, BiasedRelu, Either, Epilogue, Place, ReluBackward, Stored, Updated, UpdatedByRow, Work};
 pub(super) use epilogue::{check_bias, load_bias, store};
-use micro::{Panel, Product, SHALLOW, run_panel};
+use micro::{Fetch, Panel, Product, SHALLOW, run_panel};
 pub use shapes::Cover;
 use shapes::widest_panel;
 
@@ -177,6 +177,18 @@ const DEPTH: usize = 1024;
 /// The number of elements of B from which on it must come from memory, as it is more than a cache of level 3 leaves to one core (8 MiB).
 const FAR: usize = 2 * 1024 * 1024;
 
+/// The number of elements of B from which on it is more than a cache of level 2 holds beside A and C (1 MiB).
+const OUTSIDE: usize = 256 * 1024;
+
+/// What is asked for of a B of so many elements.
+fn fetch(elements_of_b: usize) -> Fetch {
+    match elements_of_b {
+        FAR.. => Fetch::NextPanel,
+        OUTSIDE.. => Fetch::NextRows,
+        _ => Fetch::Nothing,
+    }
+}
+
 /// The longest depth at once where panels are a single vector wide: such a panel stays even in a cache of level 1 (20 KiB).
 const NARROW_DEPTH: usize = 320;
 
@@ -215,10 +227,11 @@ fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRAN
     let vectors = n.div_ceil(LANES);
     if vectors <= widest && m <= tile_rows[vectors - 1] && k <= DEPTH && depth == (0..k) {
         // One tile: in a small network, to cover it would take longer than to compute it.
-        let panel = Panel { row: 0, tiles: 1, column: 0, panels: 1, starts: true, ends: true };
+        let panel = Panel { row: 0, tiles: 1, column: 0, panels: 1, starts: true, ends: true, fetch: Fetch::Nothing };
         return run_panel(isa, (m, vectors), product, &panel, epilogue);
     }
     let panels = Cover::new(vectors, widest);
+    let fetch = fetch(k * n);
     let depths = match epilogue.partial_sums() {
         Some(_) if k > 0 => Cover::new(depth.len(), longest_depth(tile_rows, widest, m, k * n)),
         // All at once, and even no depth at all has a start and an end.
@@ -247,6 +260,7 @@ fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRAN
                         panels: beside,
                         starts: first == 0,
                         ends: first + len == k,
+                        fetch,
                     };
                     let below = Panel { row: first_row + tiles.larger * (tiles.size + 1), tiles: tiles.smaller, ..panel };
                     for (rows, panel) in [(tiles.size + 1, panel), (tiles.size, below)] {
