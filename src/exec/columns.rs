@@ -8,11 +8,20 @@ use super::Context;
 use super::ends::{biased, biased_relu};
 use super::forward::row;
 use super::part::Part;
-use super::pass::{Pass, columns_per_part, has_many_weights};
+use super::pass::{Pass, columns_per_part};
 use crate::kernels::gemm::gemm;
 use crate::kernels::{MatMut, MatRef};
 use crate::parallel::{Executor, Shares};
-use crate::plan::Block;
+use crate::plan::{Block, Layer};
+
+/// Weights of the fewest elements that are worth a run. As many take 2 microseconds to read from a cache of level 2, and a run of two parts
+/// takes half of one; half as many are as fast either way.
+const MANY_WEIGHTS: usize = 1 << 16;
+
+/// Whether the product of a layer is worth a run.
+fn has_many_weights(layer: &Layer) -> bool {
+    layer.is_product() && layer.kernel.len() >= MANY_WEIGHTS
+}
 
 impl Pass<'_> {
     /// All layers forward for the only row, and then something else.
@@ -34,7 +43,7 @@ impl Pass<'_> {
 }
 
 impl Part<'_> {
-    /// [`Part::product`] of the only row, each part of the executor its columns.
+    /// The product of layer `i` with the only row, each part of the executor its columns.
     fn product_by_columns(&self, i: usize, executor: &dyn Executor, block: &mut Block<'_>) {
         let layer = &self.plan.layers()[i];
         let (kernel, bias) = (layer.kernel.of(self.parameters), row(layer.bias, self.parameters));

@@ -2,11 +2,11 @@
 
 use super::activation;
 use super::ends::{biased, biased_relu};
-use super::part::{Part, rows_of, rows_of_mut};
+use super::part::Part;
 use crate::kernels::MatMut;
 use crate::kernels::dropout::{AlphaDropout, Combine, Dropout, alpha_dropout_forward, dropout_forward};
 use crate::kernels::fused::batch_norm_relu_dropout_forward;
-use crate::kernels::gemm::gemm_part;
+use crate::kernels::gemm::gemm;
 use crate::kernels::merge;
 use crate::kernels::norm::{Normalization, affine, affine_forward, batch_norm_forward, inverse_deviation};
 use crate::plan::{self, Activation, Block, Layer, Operation, Region, Statistics, leading_dimension};
@@ -69,7 +69,7 @@ impl Part<'_> {
 
     /// `y = activation(x W + b)`, with the mask or the sums that the backward pass wants.
     fn product_forward(&self, i: usize, layer: &Layer, block: &mut Block<'_>) {
-        self.whole_product(i, layer, block);
+        self.product(i, layer, block);
         let activation = self.plan.activation(i);
         if matches!(activation, Activation::Relu | Activation::Linear) {
             return;
@@ -88,33 +88,22 @@ impl Part<'_> {
         self.plan.activation(i) == Activation::Relu && self.plan.layers()[i].spec.normalization.is_none()
     }
 
-    /// [`Part::product`] of all rows, unless it is there already.
-    fn whole_product(&self, i: usize, layer: &Layer, block: &mut Block<'_>) {
-        if self.computed != Some(i) {
-            self.product(i, 0..self.rows, 0..layer.in_dim, block);
+    /// `x W + b` of layer `i`, unless it is there already: with ReLU and its mask to the outputs, unless a normalization comes before; else to
+    /// the sums if they are kept, or to the outputs.
+    fn product(&self, i: usize, layer: &Layer, block: &mut Block<'_>) {
+        if self.computed == Some(i) {
+            return;
         }
-    }
-
-    /// `x W + b` of layer `i`, for some of the rows and as far as a part of the depth contributes to it: with ReLU and its mask to the
-    /// outputs, unless a normalization comes before; else to the sums if they are kept, or to the outputs.
-    pub(super) fn product(&self, i: usize, rows: Range<usize>, depth: Range<usize>, block: &mut Block<'_>) {
-        let (isa, layer) = (self.isa, &self.plan.layers()[i]);
+        let isa = self.isa;
         let (kernel, bias) = (layer.kernel.of(self.parameters), row(layer.bias, self.parameters));
         let (x, y) = self.value_and_output(layer.spec.input, i, block.inputs, block.outputs);
-        // Most often all: in a small network, two more matrices show.
-        let (x, y) = if rows.len() == self.rows { (x, y) } else { (rows_of(x, rows.clone()), rows_of_mut(y, rows.clone())) };
         if self.ends_with_relu(i) {
-            let words = layer.mask_words();
-            let mask = match self.trains() {
-                true => &mut block.masks[self.plan.mask(i, self.rows)][rows.start * words..rows.end * words],
-                false => &mut [],
-            };
-            gemm_part(isa, x, kernel, depth, &mut biased_relu(bias, y, mask));
+            let mask = if self.trains() { &mut block.masks[self.plan.mask(i, self.rows)] } else { &mut [] };
+            gemm(isa, x, kernel, &mut biased_relu(bias, y, mask));
         } else if self.trains() && layer.keeps_sums() {
-            let sums = self.plan.sums(i, self.rows).of_mut(block.sums);
-            gemm_part(isa, x, kernel, depth, &mut biased(bias, rows_of_mut(sums, rows)));
+            gemm(isa, x, kernel, &mut biased(bias, self.plan.sums(i, self.rows).of_mut(block.sums)));
         } else {
-            gemm_part(isa, x, kernel, depth, &mut biased(bias, y));
+            gemm(isa, x, kernel, &mut biased(bias, y));
         }
     }
 
@@ -141,7 +130,7 @@ impl Part<'_> {
     pub(super) fn normalized_begin(&self, i: usize, block: &mut Block<'_>) {
         let layer = &self.plan.layers()[i];
         if layer.is_product() {
-            self.whole_product(i, layer, block);
+            self.product(i, layer, block);
         } else if !self.trains() {
             let (x, y) = self.value_and_output(layer.spec.input, i, block.inputs, block.outputs);
             merge::copy(x, y);

@@ -135,15 +135,6 @@ impl Part<'_> {
     }
 }
 
-/// Some rows of a matrix, for writing.
-#[inline(always)]
-pub(super) fn rows_of_mut(x: MatMut<'_>, rows: Range<usize>) -> MatMut<'_> {
-    let (columns, leading_dimension) = (x.columns(), x.leading_dimension());
-    let data = x.into_data();
-    let start = (rows.start * leading_dimension).min(data.len());
-    MatMut::new(&mut data[start..], rows.len(), columns, leading_dimension)
-}
-
 /// Some rows of a matrix.
 #[inline(always)]
 pub(super) fn rows_of(x: MatRef<'_>, rows: Range<usize>) -> MatRef<'_> {

@@ -21,42 +21,28 @@ pub(super) struct Pass<'a> {
     pub(super) rows: usize,
     pub(super) blocks: &'a mut [f32],
     pub(super) statistics: &'a mut [f32],
-    /// [`Part::computed`]
-    pub(super) computed: Option<usize>,
 }
 
 impl<'a> Pass<'a> {
     pub(super) fn new(context: &Context<'a>, noise: Option<Noise>, inputs: &'a [Inputs<'a>], workspace: &'a mut [f32]) -> Self {
         let rows = inputs.first().map_or(0, Inputs::len);
         let (blocks, statistics) = workspace.split_at_mut(context.plan.blocks_len());
-        Self { context: *context, noise, inputs, rows, blocks, statistics, computed: None }
+        Self { context: *context, noise, inputs, rows, blocks, statistics }
     }
 
     /// One run: each part that has rows does a task in its block.
     pub(super) fn run(&mut self, parameters: &[f32], task: impl Fn(&Part<'_>, &mut Block<'_>) + Sync) {
-        self.run_in_blocks(parameters, Some, |_, part, block| task(part, block));
-    }
-
-    /// One run: part `i` does a task on the rows and in the block of part `owner_of(i)`, if that is one and has rows. No two parts may
-    /// have the same.
-    pub(super) fn run_in_blocks(
-        &mut self,
-        parameters: &[f32],
-        owner_of: impl Fn(usize) -> Option<usize> + Sync,
-        task: impl Fn(usize, &Part<'_>, &mut Block<'_>) + Sync,
-    ) {
         let Context { isa, plan, executor } = self.context;
-        let (noise, inputs, rows, statistics, computed) = (self.noise, self.inputs, self.rows, &*self.statistics, self.computed);
+        let (noise, inputs, rows, statistics) = (self.noise, self.inputs, self.rows, &*self.statistics);
         let blocks = Shares::new(self.blocks, plan.block_len());
         executor.run(&|part| {
-            let Some(owner) = owner_of(part) else { return };
-            let range = rows_of_part(plan, rows, owner);
+            let range = rows_of_part(plan, rows, part);
             if range.is_empty() {
                 return;
             }
             let (first_row, rows) = (range.start, range.len());
-            let part_of_rows = Part { isa, plan, parameters, statistics, noise, inputs, first_row, rows, computed };
-            task(part, &part_of_rows, &mut Block::carve(plan, blocks.take(owner)));
+            let of_part = Part { isa, plan, parameters, statistics, noise, inputs, first_row, rows, computed: None };
+            task(&of_part, &mut Block::carve(plan, blocks.take(part)));
         });
     }
 
@@ -76,7 +62,6 @@ impl<'a> Pass<'a> {
         let plan = self.context.plan;
         let (layers, rows) = (plan.layers().len(), self.rows);
         let is_normalized = |i: &usize| !plan.layers()[*i].gamma.is_empty();
-        self.begin_in_stages(parameters);
         let mut from = None;
         for i in (0..layers).filter(is_normalized) {
             self.run(parameters, |part, block| {
@@ -172,9 +157,7 @@ impl Part<'_> {
     fn continue_forward(&self, from: Option<usize>, block: &mut Block<'_>) -> usize {
         match from {
             None => {
-                if self.computed.is_none() {
-                    self.gather(block);
-                }
+                self.gather(block);
                 0
             }
             Some(i) => {
@@ -200,15 +183,6 @@ impl Part<'_> {
 
 fn blocks<'p, 'a>(plan: &'p crate::plan::Plan<'p>, blocks: &'a [f32], rows: usize) -> BlockRef<'p, 'a> {
     BlockRef { plan, blocks, rows }
-}
-
-/// Weights of the fewest elements that are worth runs of their own. As many take 2 microseconds to read from a cache of level 2, and a run of two
-/// parts takes half of one; of a single row, half as many are as fast either way.
-const MANY_WEIGHTS: usize = 1 << 16;
-
-/// Whether the product of a layer is worth runs of its own.
-pub(super) fn has_many_weights(layer: &Layer) -> bool {
-    layer.is_product() && layer.kernel.len() >= MANY_WEIGHTS
 }
 
 /// The number of columns for each part, in whole vectors.

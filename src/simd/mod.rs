@@ -107,6 +107,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
         let _ = source;
     }
 
+    /// [`Simd::prefetch`] of a line that will be written: into level 1, and out of the caches of other processors, which hold up a store to a
+    /// line that they have read.
+    #[inline(always)]
+    fn prefetch_to_write(self, source: *const f32) {
+        let _ = source;
+    }
+
     /// `a + b`
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a - b`

@@ -34,6 +34,18 @@ fn prefetch<const LEVEL: u32>(source: *const f32) {
     }
 }
 
+/// [`Simd::prefetch_to_write`] of both. The intrinsic would need a feature that has no name in stable Rust.
+#[inline(always)]
+fn prefetch_to_write(source: *const f32) {
+    #[cfg(not(miri))]
+    // SAFETY: a prefetch changes nothing that a program could see. Processors with AVX2 that lack the instruction take it for none.
+    unsafe {
+        core::arch::asm!("prefetchw [{}]", in(reg) source.addr(), options(nomem, nostack, preserves_flags))
+    };
+    #[cfg(miri)]
+    let _ = source;
+}
+
 /// Which byte of four lanes each byte of [`Simd::split_even_u16`] is, a negative number for a zero.
 #[inline(always)]
 fn split_even_u16() -> __m128i {
@@ -85,6 +97,11 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn prefetch<const LEVEL: u32>(self, source: *const f32) {
         prefetch::<LEVEL>(source);
+    }
+
+    #[inline(always)]
+    fn prefetch_to_write(self, source: *const f32) {
+        prefetch_to_write(source);
     }
 
     vector_methods! {
@@ -285,6 +302,11 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn prefetch<const LEVEL: u32>(self, source: *const f32) {
         prefetch::<LEVEL>(source);
+    }
+
+    #[inline(always)]
+    fn prefetch_to_write(self, source: *const f32) {
+        prefetch_to_write(source);
     }
 
     vector_methods! {

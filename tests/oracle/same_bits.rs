@@ -96,9 +96,9 @@ fn parts_and_instruction_sets() {
     }
 }
 
-/// A first layer and minibatches of such sizes that its product is computed in stages.
+/// A first layer of many weights, which all parts read and each updates some of.
 #[test]
-fn first_products_in_stages() {
+fn large_first_layers_in_parts() {
     let pool = Pool::new(2).expect("threads");
     for (name, graph) in large_first_layers() {
         for isa in Isa::available() {

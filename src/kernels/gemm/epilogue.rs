@@ -384,12 +384,13 @@ impl<L: Epilogue, R: Epilogue> Epilogue for Either<L, R> {
     }
 }
 
-/// Asks for `V` vectors from `start` on.
+/// Asks for `V` vectors from `start` on, which will be written.
 ///
-/// Weights and state of a layer are more than a cache of level 2 holds, and a product of few rows leaves little time to wait for them.
+/// Weights and state of a layer are more than a cache of level 2 holds, and a product of few rows leaves little time to wait for them. The
+/// weights have been read by all other parts, and a store to a line that another processor has waits until it is gone there.
 #[inline(always)]
 fn fetch_vectors<S: Simd, const V: usize>(simd: S, slice: &[f32], start: usize) {
-    unroll!(V, j => simd.prefetch::<2>(slice.as_ptr().wrapping_add(start + j * LANES)));
+    unroll!(V, j => simd.prefetch_to_write(slice.as_ptr().wrapping_add(start + j * LANES)));
 }
 
 /// One step of an optimizer, with the product as the gradient: `w = rule(w, A B)`.

@@ -135,21 +135,10 @@ const fn few_rows(rows: usize) -> bool {
     rows <= 2
 }
 
-/// What else is asked for of B while a tile runs. See the module's page: to ask for what is in level 2 already takes time from the loads.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Fetch {
-    /// Nothing: it is in a cache of level 2, and the processor looks far enough ahead.
-    Nothing,
-    /// The rows that come next, for level 1: it is in level 3.
-    NextRows,
-    /// The panel that comes next, for level 2, by the first two tiles of a panel: it is in memory.
-    NextPanel,
-}
-
-/// How many rows of B are asked for at once: each time is a branch, and many requests would wait for each other.
+/// How many rows of the next panel a tile asks for at once: each time is a branch, and many requests would wait for each other.
 const ROWS_PER_FETCH: usize = 4;
 
-/// How many rows ahead B is fetched into level 1.
+/// How many rows ahead B is fetched for few rows.
 ///
 /// Rows that are a multiple of 4 KiB apart lie in the same places of a cache of level 1, which keeps eight lines for each place: too many
 /// of them drive each other out before they are used. Where that is no danger, from 8 to 32 rows ahead are equally fast.
@@ -178,7 +167,11 @@ pub(super) struct Panel {
     pub(super) starts: bool,
     /// Whether the chains end here, or leave their sums for the depth behind.
     pub(super) ends: bool,
-    pub(super) fetch: Fetch,
+    /// Whether its tiles ask for the next panel, or leave it to the processor.
+    pub(super) fetches: bool,
+    /// The tiles of other panels at these columns above it, and how many there are in all.
+    pub(super) tiles_above: usize,
+    pub(super) tiles_in_all: usize,
 }
 
 /// Computes a panel in tiles of `rows` rows and `vectors` vectors.
@@ -249,7 +242,6 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
     fn run_tiles<S: Simd, const WHOLE: bool>(self, simd: S) {
         // Copies, so that the compiler knows that no store of the epilogue changes them.
         let (product, panel) = (*self.product, *self.panel);
-        let next_rows = rows_ahead(product.b_depth_stride) * product.b_depth_stride;
         for number in 0..panel.panels {
             let column = panel.column + number * VECTORS * LANES;
             let width = if WHOLE { VECTORS * LANES } else { (product.n - column).min(VECTORS * LANES) };
@@ -258,24 +250,21 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
                 // The first panel is the next again, for the rows below.
                 _ => column.wrapping_neg(),
             };
-            let ahead = if product.depth.len > SHALLOW { next_rows } else { next_panel };
+            // For few rows only.
+            let ahead = match product.depth.len {
+                ..=SHALLOW => next_panel,
+                _ => rows_ahead(product.b_depth_stride) * product.b_depth_stride,
+            };
             for number in 0..panel.tiles {
                 let row = panel.row + number * ROWS;
                 let place = Place { row, column, width };
-                let asked_for = match (panel.fetch, number, panel.tiles) {
-                    _ if few_rows(ROWS) => [0; 2],
-                    (Fetch::NextRows, 0, _) if next_rows > ROWS_PER_FETCH * product.b_depth_stride => [next_rows; 2],
-                    (Fetch::NextPanel, 0, 1) => [next_panel; 2],
-                    // Each of the first two tiles asks for a half of the panel.
-                    (Fetch::NextPanel, 0, _) => [next_panel, 0],
-                    (Fetch::NextPanel, 1, _) => [0, next_panel],
-                    _ => [0; 2],
-                };
-                let steps_per_fetch = match asked_for {
+                // The tiles of a panel ask for the next one in turns, so that it comes evenly.
+                let to_fetch = next_panel.wrapping_add((panel.tiles_above + number) * ROWS_PER_FETCH * product.b_depth_stride);
+                let steps_per_fetch = match panel.fetches {
                     // A row at a time: many requests at once would wait for each other.
                     _ if E::FETCHES => product.depth.len.div_ceil(ROWS),
-                    [0, 0] => usize::MAX,
-                    _ => ROWS_PER_FETCH,
+                    true if !few_rows(ROWS) => panel.tiles_in_all * ROWS_PER_FETCH,
+                    _ => usize::MAX,
                 };
                 let mut tile = begin_or_load(simd, self.epilogue, place, panel.starts);
                 let mut next = row;
@@ -283,8 +272,8 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
                     if const { E::FETCHES } {
                         self.epilogue.fetch::<S, VECTORS>(simd, next, column);
                         next += 1;
-                    } else if asked_for != [0; 2] {
-                        ask_for::<S, VECTORS>(simd, (b, product.b_depth_stride), asked_for, panel.fetch);
+                    } else if panel.fetches && !few_rows(ROWS) {
+                        ask_for::<S, VECTORS>(simd, b.wrapping_add(to_fetch), product.b_depth_stride);
                     }
                 };
                 // SAFETY: `run` has checked that all rows and columns of the panel exist.
@@ -304,19 +293,11 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
     }
 }
 
-/// Asks for what lies `ahead` elements behind the left and the right half of some rows of B from `b` on, nothing where that is 0.
+/// Asks for some rows of a panel of B, from `b` on.
 #[inline(always)]
-fn ask_for<S: Simd, const VECTORS: usize>(simd: S, (b, b_depth_stride): (*const f32, usize), ahead: [usize; 2], fetch: Fetch) {
+fn ask_for<S: Simd, const VECTORS: usize>(simd: S, b: *const f32, b_depth_stride: usize) {
     for row in 0..ROWS_PER_FETCH {
-        unroll!(VECTORS, j => {
-            let ahead = ahead[usize::from(j >= VECTORS.div_ceil(2))];
-            let line = b.wrapping_add(row * b_depth_stride + j * LANES).wrapping_add(ahead);
-            match fetch {
-                _ if ahead == 0 => {}
-                Fetch::NextRows => simd.prefetch::<1>(line),
-                _ => simd.prefetch::<2>(line),
-            }
-        });
+        unroll!(VECTORS, j => simd.prefetch::<2>(b.wrapping_add(row * b_depth_stride + j * LANES)));
     }
 }
 

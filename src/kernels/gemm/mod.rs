@@ -12,7 +12,7 @@ use crate::simd::{Isa, LANES};
 use core::ops::Range;
 pub use epilogue::{Accumulated, Biased, BiasedRelu, Either, Epilogue, Place, ReluBackward, Stored, Updated, UpdatedByRow, Work};
 pub(super) use epilogue::{check_bias, load_bias, store};
-use micro::{Fetch, Panel, Product, SHALLOW, run_panel};
+use micro::{Panel, Product, SHALLOW, run_panel};
 pub use shapes::Cover;
 use shapes::widest_panel;
 
@@ -139,23 +139,12 @@ impl<'a> From<MatRef<'a>> for RowBlocks<'a> {
 /// If the shapes do not fit each other.
 #[track_caller]
 pub fn gemm(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, epilogue: &mut impl Epilogue) {
-    gemm_part(isa, a, b, 0..a.columns(), epilogue);
-}
-
-/// [`gemm`], as far as the chains go through a part of the depth: what does not start with them continues from
-/// [`Epilogue::partial_sums`], and what does not end with them is left there. All parts in their order compute what [`gemm`] does.
-///
-/// # Panics
-/// If the shapes do not fit each other, or a part of the depth is given to an epilogue without partial sums.
-#[track_caller]
-pub(crate) fn gemm_part(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, depth: Range<usize>, epilogue: &mut impl Epilogue) {
     let product = Product::of_rows(a, b);
-    if sweep::is_faster(isa, &product) && !depth.is_empty() && epilogue.partial_sums().is_some() {
+    if sweep::is_faster(isa, &product) && epilogue.partial_sums().is_some() {
         epilogue.check(product.m(), product.n());
-        let (starts, ends) = (depth.start == 0, depth.end == product.depth());
-        return sweep::run(isa, &product.part(depth.start, depth.len()), (starts, ends), epilogue);
+        return sweep::run(isa, &product, epilogue);
     }
-    run(isa, &product, depth, epilogue);
+    run(isa, &product, epilogue);
 }
 
 /// `C = A^T B`, begun and finished by an [`Epilogue`], for the columns `first..first + m` of A.
@@ -167,7 +156,7 @@ pub(crate) fn gemm_part(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, depth: Range<usi
 /// If the shapes do not fit each other, or A and B are cut into different blocks.
 #[track_caller]
 pub fn gemm_transposed(isa: Isa, a: RowBlocks<'_>, (first, m): (usize, usize), b: RowBlocks<'_>, epilogue: &mut impl Epilogue) {
-    run(isa, &Product::of_columns(a, first, m, b), 0..a.rows(), epilogue);
+    run(isa, &Product::of_columns(a, first, m, b), epilogue);
 }
 
 /// The longest depth at once: a panel of B this deep, and the next one, stay in a cache of level 2 while all tiles of a panel read them
@@ -177,17 +166,8 @@ const DEPTH: usize = 1024;
 /// The number of elements of B from which on it must come from memory, as it is more than a cache of level 3 leaves to one core (8 MiB).
 const FAR: usize = 2 * 1024 * 1024;
 
-/// The number of elements of B from which on it is more than a cache of level 2 holds beside A and C (1 MiB).
+/// The number of elements of B from which on a cache of level 2 does not keep it, beside all else, from one product to the next (1 MiB).
 const OUTSIDE: usize = 256 * 1024;
-
-/// What is asked for of a B of so many elements.
-fn fetch(elements_of_b: usize) -> Fetch {
-    match elements_of_b {
-        FAR.. => Fetch::NextPanel,
-        OUTSIDE.. => Fetch::NextRows,
-        _ => Fetch::Nothing,
-    }
-}
 
 /// The longest depth at once where panels are a single vector wide: such a panel stays even in a cache of level 1 (20 KiB).
 const NARROW_DEPTH: usize = 320;
@@ -216,7 +196,7 @@ fn longest_depth(tile_rows: [usize; 4], vectors: usize, m: usize, elements_of_b:
 const ELEMENTS_OF_A: usize = 64 * 1024;
 
 #[track_caller]
-fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRANSPOSED>, depth: Range<usize>, epilogue: &mut E) {
+fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRANSPOSED>, epilogue: &mut E) {
     let (m, n, k) = (product.m(), product.n(), product.depth());
     epilogue.check(m, n);
     if m == 0 || n == 0 {
@@ -225,23 +205,28 @@ fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRAN
     let tile_rows = isa.tile_rows();
     let widest = widest_panel(tile_rows, m);
     let vectors = n.div_ceil(LANES);
-    if vectors <= widest && m <= tile_rows[vectors - 1] && k <= DEPTH && depth == (0..k) {
+    if vectors <= widest && m <= tile_rows[vectors - 1] && k <= DEPTH {
         // One tile: in a small network, to cover it would take longer than to compute it.
-        let panel = Panel { row: 0, tiles: 1, column: 0, panels: 1, starts: true, ends: true, fetch: Fetch::Nothing };
+        let panel = Panel {
+            row: 0,
+            tiles: 1,
+            column: 0,
+            panels: 1,
+            starts: true,
+            ends: true,
+            fetches: false,
+            tiles_above: 0,
+            tiles_in_all: 1,
+        };
         return run_panel(isa, (m, vectors), product, &panel, epilogue);
     }
     let panels = Cover::new(vectors, widest);
-    let fetch = fetch(k * n);
     let depths = match epilogue.partial_sums() {
-        Some(_) if k > 0 => Cover::new(depth.len(), longest_depth(tile_rows, widest, m, k * n)),
+        Some(_) if k > 0 => Cover::new(k, longest_depth(tile_rows, widest, m, k * n)),
         // All at once, and even no depth at all has a start and an end.
-        _ => {
-            assert!(depth == (0..k), "all {k} of the depth expected without partial sums, found {depth:?}");
-            Cover { size: k, larger: 0, smaller: 1 }
-        }
+        _ => Cover { size: k, larger: 0, smaller: 1 },
     };
     for (first, len) in depths.parts() {
-        let first = depth.start + first;
         let part = product.part(first, len);
         for (first_row, rows) in Cover::new(m, (ELEMENTS_OF_A / len.max(1)).max(1)).parts() {
             for (first_vector, vectors, panels) in panels.groups() {
@@ -260,9 +245,12 @@ fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRAN
                         panels: beside,
                         starts: first == 0,
                         ends: first + len == k,
-                        fetch,
+                        fetches: k * n >= OUTSIDE,
+                        tiles_above: 0,
+                        tiles_in_all: tiles.larger + tiles.smaller,
                     };
-                    let below = Panel { row: first_row + tiles.larger * (tiles.size + 1), tiles: tiles.smaller, ..panel };
+                    let row = first_row + tiles.larger * (tiles.size + 1);
+                    let below = Panel { row, tiles: tiles.smaller, tiles_above: tiles.larger, ..panel };
                     for (rows, panel) in [(tiles.size + 1, panel), (tiles.size, below)] {
                         if panel.tiles > 0 {
                             run_panel(isa, (rows, vectors), &part, &panel, epilogue);

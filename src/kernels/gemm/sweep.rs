@@ -26,15 +26,13 @@ pub(super) fn is_faster(isa: Isa, product: &Product<'_, false>) -> bool {
     product.m() == 1 && product.depth() * product.n() >= SMALLEST && has_registers(isa.tile_rows())
 }
 
-/// The product. Its chains start here, or continue from partial sums, which the epilogue must have, and end here, or leave them there.
-pub(super) fn run(isa: Isa, product: &Product<'_, false>, (starts, ends): (bool, bool), epilogue: &mut impl Epilogue) {
-    isa.run(Sweep { product, starts, ends, epilogue });
+/// The product, with an epilogue that has partial sums.
+pub(super) fn run(isa: Isa, product: &Product<'_, false>, epilogue: &mut impl Epilogue) {
+    isa.run(Sweep { product, epilogue });
 }
 
 struct Sweep<'a, E> {
     product: &'a Product<'a, false>,
-    starts: bool,
-    ends: bool,
     epilogue: &'a mut E,
 }
 
@@ -65,8 +63,7 @@ impl<E: Epilogue> Sweep<'_, E> {
         // A copy, so that the compiler knows that no store of the epilogue changes it.
         let product = *self.product;
         assert!(product.m() == 1 && first + DEPTH <= product.depth());
-        let starts = self.starts && first == 0;
-        let ends = self.ends && first + DEPTH == product.depth();
+        let (starts, ends) = (first == 0, first + DEPTH == product.depth());
         let first = product.depth.first + first;
         let mut a = [simd.zero(); DEPTH];
         for (p, element) in a.iter_mut().enumerate() {
@@ -131,7 +128,7 @@ mod tests {
     use crate::reference;
     use std::vec::Vec;
 
-    /// Depths around multiples of the streams, a last vector that is whole and one that is not, at once and in two parts of the depth.
+    /// Depths around multiples of the streams, a last vector that is whole and one that is not.
     #[test]
     fn one_row_has_the_bits_of_its_twin() {
         let number = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 1009.0 - 0.5;
@@ -143,15 +140,10 @@ mod tests {
             for isa in Isa::available().filter(|isa| has_registers(isa.tile_rows())) {
                 let mut expected = std::vec![7.0; n];
                 reference::gemm::gemm(isa, a, b, &mut Biased { bias: &bias, c: MatMut::new(&mut expected, 1, n, n) });
-                for first in [k, 1, k / 2 + 1] {
-                    let mut found = std::vec![7.0; n];
-                    for (start, end) in [(0, first), (first, k)] {
-                        let part = Product::of_rows(a, b).part(start, end - start);
-                        run(isa, &part, (start == 0, end == k), &mut Biased { bias: &bias, c: MatMut::new(&mut found, 1, n, n) });
-                    }
-                    let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-                    assert!(bits(&found) == bits(&expected), "{isa}, 1 x {n} x {k} in parts of {first} and {}", k - first);
-                }
+                let mut found = std::vec![7.0; n];
+                run(isa, &Product::of_rows(a, b), &mut Biased { bias: &bias, c: MatMut::new(&mut found, 1, n, n) });
+                let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert!(bits(&found) == bits(&expected), "{isa}, 1 x {n} x {k}");
             }
         }
     }
