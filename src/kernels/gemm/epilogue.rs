@@ -274,13 +274,15 @@ impl Epilogue for BiasedRelu<'_> {
     #[inline(always)]
     fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, mut tile: [[S::F32; V]; ROWS]) {
         let (words_per_row, first) = (self.c.columns().div_ceil(LANES), place.column / LANES);
+        let target = place.tile::<ROWS, V>(self.c.leading_dimension());
         unroll!(ROWS <= 8, i => {
             let words = relu(simd, &mut tile[i], place.width);
+            // A row at once: there are no registers for the masks of all.
+            target.store_row(simd, self.c.data_mut(), i, tile[i]);
             if !self.mask.is_empty() {
                 self.mask[(place.row + i) * words_per_row + first..][..V].copy_from_slice(&words);
             }
         });
-        store(simd, self.c.reborrow(), place, tile);
     }
 }
 
