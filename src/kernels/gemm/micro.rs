@@ -142,7 +142,7 @@ const ROWS_PER_FETCH: usize = 4;
 ///
 /// Rows that are a multiple of 4 KiB apart lie in the same places of a cache of level 1, which keeps eight lines for each place: too many
 /// of them drive each other out before they are used. Where that is no danger, from 8 to 32 rows ahead are equally fast.
-fn rows_ahead(b_depth_stride: usize) -> usize {
+pub(super) fn rows_ahead(b_depth_stride: usize) -> usize {
     let places = 1024 >> b_depth_stride.trailing_zeros().min(10);
     (2 * places).min(12)
 }

@@ -3,6 +3,7 @@
 mod epilogue;
 mod interleaved;
 mod micro;
+mod row;
 mod shapes;
 mod sweep;
 
@@ -143,6 +144,9 @@ pub fn gemm(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, epilogue: &mut impl Epilogue
     if sweep::is_faster(isa, &product) && epilogue.partial_sums().is_some() {
         epilogue.check(product.m(), product.n());
         return sweep::run(isa, &product, epilogue);
+    }
+    if row::is_faster(isa, &product) {
+        return row::run(isa, &product, epilogue);
     }
     run(isa, &product, epilogue);
 }

@@ -10,7 +10,7 @@ use super::micro::Product;
 use crate::simd::{Isa, LANES, Simd, SimdOp};
 
 /// The smallest B for which that is faster, in elements: a cache of level 2 (2 MiB at most) is as fast either way.
-const SMALLEST: usize = 512 * 1024;
+pub(super) const SMALLEST: usize = 512 * 1024;
 
 /// How many rows of B are read side by side. More are slower again.
 const STREAMS: usize = 24;
