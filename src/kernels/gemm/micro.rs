@@ -242,6 +242,13 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
     fn run_tiles<S: Simd, const WHOLE: bool>(self, simd: S) {
         // Copies, so that the compiler knows that no store of the epilogue changes them.
         let (product, panel) = (*self.product, *self.panel);
+        let fetches = panel.fetches && !few_rows(ROWS);
+        let steps_per_fetch = match fetches {
+            // A row at a time: many requests at once would wait for each other.
+            _ if E::FETCHES => product.depth.len.div_ceil(ROWS),
+            true => panel.tiles_in_all * ROWS_PER_FETCH,
+            false => usize::MAX,
+        };
         for number in 0..panel.panels {
             let column = panel.column + number * VECTORS * LANES;
             let width = if WHOLE { VECTORS * LANES } else { (product.n - column).min(VECTORS * LANES) };
@@ -260,19 +267,13 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
                 let place = Place { row, column, width };
                 // The tiles of a panel ask for the next one in turns, so that it comes evenly.
                 let to_fetch = next_panel.wrapping_add((panel.tiles_above + number) * ROWS_PER_FETCH * product.b_depth_stride);
-                let steps_per_fetch = match panel.fetches {
-                    // A row at a time: many requests at once would wait for each other.
-                    _ if E::FETCHES => product.depth.len.div_ceil(ROWS),
-                    true if !few_rows(ROWS) => panel.tiles_in_all * ROWS_PER_FETCH,
-                    _ => usize::MAX,
-                };
                 let mut tile = begin_or_load(simd, self.epilogue, place, panel.starts);
                 let mut next = row;
                 let fetch = |b: *const f32| {
                     if const { E::FETCHES } {
                         self.epilogue.fetch::<S, VECTORS>(simd, next, column);
                         next += 1;
-                    } else if panel.fetches && !few_rows(ROWS) {
+                    } else if fetches {
                         ask_for::<S, VECTORS>(simd, b.wrapping_add(to_fetch), product.b_depth_stride);
                     }
                 };

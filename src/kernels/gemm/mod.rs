@@ -141,8 +141,8 @@ impl<'a> From<MatRef<'a>> for RowBlocks<'a> {
 #[track_caller]
 pub fn gemm(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, epilogue: &mut impl Epilogue) {
     let product = Product::of_rows(a, b);
+    epilogue.check(product.m(), product.n());
     if sweep::is_faster(isa, &product) && epilogue.partial_sums().is_some() {
-        epilogue.check(product.m(), product.n());
         return sweep::run(isa, &product, epilogue);
     }
     if row::is_faster(isa, &product) {
@@ -160,7 +160,9 @@ pub fn gemm(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, epilogue: &mut impl Epilogue
 /// If the shapes do not fit each other, or A and B are cut into different blocks.
 #[track_caller]
 pub fn gemm_transposed(isa: Isa, a: RowBlocks<'_>, (first, m): (usize, usize), b: RowBlocks<'_>, epilogue: &mut impl Epilogue) {
-    run(isa, &Product::of_columns(a, first, m, b), epilogue);
+    let product = Product::of_columns(a, first, m, b);
+    epilogue.check(product.m(), product.n());
+    run(isa, &product, epilogue);
 }
 
 /// The longest depth at once: a panel of B this deep, and the next one, stay in a cache of level 2 while all tiles of a panel read them
@@ -199,10 +201,9 @@ fn longest_depth(tile_rows: [usize; 4], vectors: usize, m: usize, elements_of_b:
 /// The number of elements of A at once: they stay there, too, while all panels of B come by (256 KiB).
 const ELEMENTS_OF_A: usize = 64 * 1024;
 
-#[track_caller]
+/// The product in tiles.
 fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRANSPOSED>, epilogue: &mut E) {
     let (m, n, k) = (product.m(), product.n(), product.depth());
-    epilogue.check(m, n);
     if m == 0 || n == 0 {
         return;
     }

@@ -7,7 +7,7 @@
 
 use super::epilogue::{Epilogue, Place};
 use super::micro::{Product, rows_ahead};
-use super::shapes::Cover;
+use super::shapes::{Cover, are_in_registers};
 use super::sweep;
 use crate::simd::{Isa, LANES, Simd, SimdOp, unroll};
 
@@ -18,7 +18,7 @@ const GROUP: usize = 4;
 const MOST_GROUPS: usize = 6;
 
 const fn has_registers(tile_rows: [usize; 4]) -> bool {
-    tile_rows[GROUP - 1] >= MOST_GROUPS
+    are_in_registers(tile_rows, MOST_GROUPS * GROUP)
 }
 
 /// Whether that is faster than tiles. A B that level 2 does not hold is for [`sweep`].
@@ -32,7 +32,6 @@ pub(super) fn is_faster(isa: Isa, product: &Product<'_, false>) -> bool {
 
 /// The product.
 pub(super) fn run(isa: Isa, product: &Product<'_, false>, epilogue: &mut impl Epilogue) {
-    epilogue.check(product.m(), product.n());
     for (first, groups) in Cover::new(product.n().div_ceil(GROUP * LANES), MOST_GROUPS).parts() {
         let column = first * GROUP * LANES;
         macro_rules! choose {
@@ -74,7 +73,7 @@ impl<E: Epilogue, const GROUPS: usize> SimdOp for Groups<'_, E, GROUPS> {
         let mut tile = [[simd.zero(); GROUP]; GROUPS];
         unroll!(GROUPS <= 8, i => tile[i] = begin(simd, self.epilogue, place(i)));
         let mut last_masks = [simd.mask_first(0); GROUP];
-        unroll!(GROUP, j => last_masks[j] = simd.mask_first(left_to(GROUPS - 1).saturating_sub(j * LANES).min(LANES)));
+        unroll!(GROUP, j => last_masks[j] = simd.mask_first(left_to(GROUPS - 1).saturating_sub(j * LANES)));
         let mut a = product.a.as_ptr().wrapping_add(product.depth.first);
         let mut b = product.b.as_ptr().wrapping_add(product.depth.first * product.b_depth_stride + self.column);
         let ahead = rows_ahead(product.b_depth_stride) * product.b_depth_stride;

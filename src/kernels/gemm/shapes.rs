@@ -59,6 +59,11 @@ pub(super) fn widest_panel(tile_rows: [usize; 4], m: usize) -> usize {
     (1..=4).max_by_key(|&vectors| accumulators(vectors) * weight(vectors)).unwrap_or(1)
 }
 
+/// Whether the registers hold so many vectors, and some more: as many as the tiles of the widest panel.
+pub(super) const fn are_in_registers(tile_rows: [usize; 4], vectors: usize) -> bool {
+    tile_rows[3] * 4 >= vectors
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

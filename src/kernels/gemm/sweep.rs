@@ -7,6 +7,7 @@
 
 use super::epilogue::{Epilogue, Place, begin_or_load, finish_or_store};
 use super::micro::Product;
+use super::shapes::are_in_registers;
 use crate::simd::{Isa, LANES, Simd, SimdOp};
 
 /// The smallest B for which that is faster, in elements: a cache of level 2 (2 MiB at most) is as fast either way.
@@ -17,7 +18,7 @@ const STREAMS: usize = 24;
 
 /// Whether the registers hold an element of A for each stream, and some vectors more.
 const fn has_registers(tile_rows: [usize; 4]) -> bool {
-    tile_rows[3] * 4 >= STREAMS
+    are_in_registers(tile_rows, STREAMS)
 }
 
 /// Whether that is faster than tiles.
