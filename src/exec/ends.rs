@@ -1,6 +1,6 @@
 //! How the products of a step end.
 //!
-//! Tiles are compiled for every type of epilogue, three instruction sets and up to twenty-six shapes. So products that begin and end alike enough
+//! Tiles are compiled for every type of epilogue, three instruction sets and up to twenty-eight shapes. So products that begin and end alike enough
 //! share one type, and choose when they run.
 
 use crate::kernels::MatMut;

@@ -9,7 +9,7 @@ use super::matrix::{MatMut, MatRef};
 use crate::simd::{Isa, LANES, Simd, SimdOp};
 
 /// How many rows before its use a row is asked for. Rows in random order come from main memory, and there one that is waited for takes
-/// longer than all arithmetic on it in the gather.
+/// longer than all arithmetic on it in the gather. It is used once: in level 2 it would take the place of weights.
 const ROWS_AHEAD: usize = 4;
 
 const CACHE_LINE: usize = 64;
@@ -126,7 +126,7 @@ impl<R: Rows> SimdOp for Gather<'_, R> {
     fn run<S: Simd>(mut self, simd: S) {
         let fetch = |&row: &u32| {
             for line in self.rows.row(row as usize).chunks(CACHE_LINE / size_of::<R::Element>()) {
-                simd.prefetch::<2>(line.as_ptr().cast());
+                simd.prefetch::<1>(line.as_ptr().cast());
             }
         };
         self.order.iter().take(ROWS_AHEAD).for_each(fetch);

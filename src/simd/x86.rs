@@ -88,7 +88,7 @@ impl Simd for Avx512 {
 
     // 32 registers: 6 * 4 accumulators, four for a row of B, one for a broadcast of A. Narrower tiles, which only the edges of a product
     // have, need no more than eight chains to hide the latency of the multiply-adds, and each further height is code.
-    const TILE_ROWS: [usize; 4] = [8, 6, 6, 6];
+    const TILE_ROWS: [usize; 4] = [8, 6, 8, 6];
     const MASKED_LOADS_ARE_FREE: bool = true;
     // On processors that do 512 bits in two turns of 256.
     const HALVES_ARE_FASTER: bool = true;

@@ -193,7 +193,7 @@ pub(super) fn run_panel<E: Epilogue, const TRANSPOSED: bool>(
     choose! {
         1: 1 2 3 4 5 6 7 8;
         2: 1 2 3 4 5 6;
-        3: 1 2 3 4 5 6;
+        3: 1 2 3 4 5 6 7 8;
         4: 1 2 3 4 5 6;
     }
 }

@@ -15,7 +15,7 @@ pub use epilogue::{Accumulated, Biased, BiasedRelu, Either, Epilogue, Place, Rel
 pub(super) use epilogue::{check_bias, load_bias, store};
 use micro::{Panel, Product, SHALLOW, run_panel};
 pub use shapes::Cover;
-use shapes::widest_panel;
+use shapes::{cover_by_panels, panel_vectors};
 
 /// A matrix whose rows lie in blocks of equal size: row `i` starts at
 /// `(i / rows_per_block) * block_stride + (i % rows_per_block) * leading_dimension`.
@@ -208,9 +208,9 @@ fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRAN
         return;
     }
     let tile_rows = isa.tile_rows();
-    let widest = widest_panel(tile_rows, m);
+    let panel_vectors = panel_vectors(tile_rows, m);
     let vectors = n.div_ceil(LANES);
-    if vectors <= widest && m <= tile_rows[vectors - 1] && k <= DEPTH {
+    if vectors <= panel_vectors && m <= tile_rows[vectors - 1] && k <= DEPTH {
         // One tile: in a small network, to cover it would take longer than to compute it.
         let panel = Panel {
             row: 0,
@@ -225,9 +225,9 @@ fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRAN
         };
         return run_panel(isa, (m, vectors), product, &panel, epilogue);
     }
-    let panels = Cover::new(vectors, widest);
+    let panels = cover_by_panels(tile_rows, vectors, panel_vectors);
     let depths = match epilogue.partial_sums() {
-        Some(_) if k > 0 => Cover::new(k, longest_depth(tile_rows, widest, m, k * n)),
+        Some(_) if k > 0 => Cover::new(k, longest_depth(tile_rows, panel_vectors, m, k * n)),
         // All at once, and even no depth at all has a start and an end.
         _ => Cover { size: k, larger: 0, smaller: 1 },
     };

@@ -1,5 +1,7 @@
 //! Which tiles cover a product.
 
+use core::cmp::Reverse;
+
 /// A length cut into parts that differ by at most one: `larger` parts of `size + 1`, then `smaller` parts of `size`.
 ///
 /// An even cut wastes less than full tiles and a remainder: 128 rows are 18 tiles of 6 and 4 of 5, not 21 of 6 and one of 2 that
@@ -25,7 +27,11 @@ impl Cover {
             // Most often so in small products, of which the divisions below would be a good part.
             return Self { size: len, larger: 0, smaller: 1 };
         }
-        let parts = len.div_ceil(longest);
+        Self::of_parts(len, len.div_ceil(longest))
+    }
+
+    /// `len` in so many parts; of none, nothing is covered.
+    const fn of_parts(len: usize, parts: usize) -> Self {
         if parts == 0 {
             return Self { size: 0, larger: 0, smaller: 0 };
         }
@@ -46,17 +52,34 @@ impl Cover {
     }
 }
 
-/// The number of vectors in a panel of a product of `m` rows: the one whose tiles keep most accumulators in registers, the wider
-/// one of equals because a broadcast of A then serves more multiply-adds. A panel of a single tile may have a quarter less, as it reads B
-/// only once.
-pub(super) fn widest_panel(tile_rows: [usize; 4], m: usize) -> usize {
+/// The number of vectors in most panels of a product of `m` rows: the one whose tiles keep most accumulators in registers. Of equals the one
+/// of fewer tiles, which read B less often, then the wider one, because a broadcast of A serves more multiply-adds. A panel of a single tile
+/// may have a quarter less, as it reads B only once.
+pub(super) fn panel_vectors(tile_rows: [usize; 4], m: usize) -> usize {
     if m == 1 {
         // The widest of all, without a search that takes as long as a small product.
         return tile_rows.iter().rposition(|&rows| rows > 0).map_or(1, |last| last + 1);
     }
-    let accumulators = |vectors: usize| tile_rows[vectors - 1].min(m.max(1)) * vectors;
-    let weight = |vectors: usize| if m <= tile_rows[vectors - 1] { 4 } else { 3 };
-    (1..=4).max_by_key(|&vectors| accumulators(vectors) * weight(vectors)).unwrap_or(1)
+    let key = |&vectors: &usize| {
+        let rows = tile_rows[vectors - 1];
+        let accumulators = rows.min(m.max(1)) * vectors;
+        let tiles = if rows > 0 { m.div_ceil(rows) } else { usize::MAX };
+        (accumulators * if tiles <= 1 { 4 } else { 3 }, Reverse(tiles))
+    };
+    (1..=4).max_by_key(key).unwrap_or(1)
+}
+
+/// The panels of a product of so many vectors, most of `panel_vectors` vectors: the others have one more, if their tiles keep as many
+/// accumulators and that comes out even, or else one less. So 19 vectors are 5 panels of 3 and one of 4, not 5 of 3 and 2 of 2 whose tiles
+/// read B faster than a cache gives it.
+pub(super) fn cover_by_panels(tile_rows: [usize; 4], vectors: usize, panel_vectors: usize) -> Cover {
+    let accumulators = |vectors: usize| tile_rows.get(vectors - 1).map_or(0, |rows| rows * vectors);
+    let wider = panel_vectors + 1;
+    let panels = vectors / panel_vectors;
+    if panels > 0 && vectors <= panels * wider && accumulators(wider) >= accumulators(panel_vectors) {
+        return Cover::of_parts(vectors, panels);
+    }
+    Cover::new(vectors, panel_vectors)
 }
 
 /// Whether the registers hold so many vectors, and some more: as many as the tiles of the widest panel.
@@ -67,6 +90,7 @@ pub(super) const fn are_in_registers(tile_rows: [usize; 4], vectors: usize) -> b
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec::Vec;
 
     #[test]
     fn a_cover_is_exact_even_and_smallest() {
@@ -86,5 +110,50 @@ mod tests {
                 assert!(one_by_one.eq(cover.parts()), "{len} by {longest}: {cover:?}");
             }
         }
+    }
+
+    /// Registers for 24 accumulators in tiles of three and of four vectors, and for 6 in tiles of one.
+    const AVX512: [usize; 4] = [8, 6, 8, 6];
+    const AVX2: [usize; 4] = [6, 2, 1, 0];
+
+    #[test]
+    fn panels_keep_most_accumulators_in_fewest_tiles() {
+        for (tile_rows, m, expected) in [
+            (AVX512, 0, 4),
+            (AVX512, 1, 4),
+            (AVX512, 5, 4),
+            (AVX512, 6, 4),
+            (AVX512, 7, 3),
+            (AVX512, 8, 3),
+            // Two tiles of each kind.
+            (AVX512, 12, 4),
+            (AVX512, 16, 3),
+            (AVX512, 18, 4),
+            (AVX512, 128, 3),
+            (AVX2, 1, 3),
+            (AVX2, 2, 2),
+            (AVX2, 3, 1),
+            (AVX2, 128, 1),
+            ([3, 1, 0, 0], 128, 1),
+        ] {
+            assert_eq!(panel_vectors(tile_rows, m), expected, "{m} rows in tiles of {tile_rows:?}");
+        }
+    }
+
+    #[test]
+    fn panels_are_no_narrower_where_some_may_be_wider() {
+        let sizes = |tile_rows, vectors, panel_vectors| {
+            let cover = cover_by_panels(tile_rows, vectors, panel_vectors);
+            cover.parts().map(|(_, size)| size).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(AVX512, 19, 3), [4, 3, 3, 3, 3, 3]);
+        assert_eq!(sizes(AVX512, 20, 3), [4, 4, 3, 3, 3, 3]);
+        assert_eq!(sizes(AVX512, 6, 3), [3, 3]);
+        assert_eq!(sizes(AVX512, 5, 3), [3, 2]);
+        assert_eq!(sizes(AVX512, 2, 3), [2]);
+        assert_eq!(sizes(AVX512, 6, 4), [3, 3]);
+        assert_eq!(sizes(AVX2, 7, 1), [1; 7]);
+        assert_eq!(sizes(AVX2, 5, 2), [2, 2, 1]);
+        assert_eq!(sizes(AVX2, 4, 3), [2, 2]);
     }
 }
