@@ -149,37 +149,56 @@ impl<T: Terms<N>, const N: usize> SimdOp for Shards<'_, T, N> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        // Sixteen streams in all are as many as memory is read in at full speed, and every term has a matrix of its own.
-        if const { N == 1 } {
-            self.side_by_side::<S, 16>(simd);
+        // Sixteen streams in all are as many as memory is read in at full speed, and every term has a matrix of its own. The longer the pieces
+        // that each is read in, the better, as far as there are registers for them.
+        if const { N > 1 } {
+            self.side_by_side::<S, 8, 1>(simd);
+        } else if const { S::TILE_ROWS[3] > 0 } {
+            self.side_by_side::<S, 16, 4>(simd);
         } else {
-            self.side_by_side::<S, 8>(simd);
+            self.side_by_side::<S, 16, 2>(simd);
         }
     }
 }
 
 impl<T: Terms<N>, const N: usize> Shards<'_, T, N> {
-    /// Vector by vector, adds up so many rows of a shard before the next.
+    /// So many vectors after the other, adds up so many rows of a shard before the next.
     #[inline(always)]
-    fn side_by_side<S: Simd, const ROWS: usize>(mut self, simd: S) {
+    fn side_by_side<S: Simd, const ROWS: usize, const V: usize>(mut self, simd: S) {
         let len = self.outputs.first().map_or(0, MatMut::columns);
-        for (output, shard) in self.shards.enumerate() {
+        let whole = len - len % (V * LANES);
+        for (output, shard) in self.shards.clone().enumerate() {
             let rows = rows_of(&self.terms, shard);
             for first in rows.clone().step_by(ROWS) {
-                let some = first..rows.end.min(first + ROWS);
-                for start in (0..len).step_by(LANES) {
-                    let range = start..len.min(start + LANES);
-                    let columns = self.first + range.start..self.first + range.end;
-                    let of_columns = self.terms.columns::<S, 1>(simd, columns.clone());
-                    let mut sums = nothing(simd);
-                    if first > rows.start {
-                        unroll!(N, n => sums[n] = slice::load(simd, &self.outputs[n].as_ref().row(output)[range.clone()]));
-                    }
-                    sums = with_rows::<S, T, N, 1, ROWS>(simd, &self.terms, some.clone(), columns, of_columns, sums);
-                    unroll!(N, n => slice::store(simd, sums[n], &mut self.outputs[n].row_mut(output)[range.clone()]));
+                let starts = first == rows.start;
+                let rows = first..rows.end.min(first + ROWS);
+                for start in (0..whole).step_by(V * LANES) {
+                    self.add::<S, ROWS, V>(simd, (output, starts), rows.clone(), start..start + V * LANES);
+                }
+                for start in (whole..len).step_by(LANES) {
+                    self.add::<S, ROWS, 1>(simd, (output, starts), rows.clone(), start..len.min(start + LANES));
                 }
             }
         }
+    }
+
+    /// Adds some rows to a shard, or starts it with them, in some columns of the outputs.
+    #[inline(always)]
+    fn add<S: Simd, const ROWS: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        (output, starts): (usize, bool),
+        rows: Range<usize>,
+        range: Range<usize>,
+    ) {
+        let columns = self.first + range.start..self.first + range.end;
+        let of_columns = self.terms.columns::<S, V>(simd, columns.clone());
+        let mut sums = nothing(simd);
+        if !starts {
+            unroll!(N, n => sums[n] = slice::load(simd, &self.outputs[n].as_ref().row(output)[range.clone()]));
+        }
+        sums = with_rows::<S, T, N, V, ROWS>(simd, &self.terms, rows, columns, of_columns, sums);
+        unroll!(N, n => slice::store(simd, sums[n], &mut self.outputs[n].row_mut(output)[range.clone()]));
     }
 }
 
