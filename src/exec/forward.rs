@@ -6,7 +6,7 @@ use super::part::Part;
 use crate::kernels::MatMut;
 use crate::kernels::dropout::{AlphaDropout, Combine, Dropout, alpha_dropout_forward, dropout_forward};
 use crate::kernels::fused::batch_norm_relu_dropout_forward;
-use crate::kernels::gemm::gemm;
+use crate::kernels::gemm::{gemm, gemm_shared};
 use crate::kernels::merge;
 use crate::kernels::norm::{Normalization, affine, affine_forward, batch_norm_forward, inverse_deviation};
 use crate::plan::{self, Activation, Block, Layer, Operation, Region, Statistics, leading_dimension};
@@ -97,13 +97,18 @@ impl Part<'_> {
         let isa = self.isa;
         let (kernel, bias) = (layer.kernel.of(self.parameters), row(layer.bias, self.parameters));
         let (x, y) = self.value_and_output(layer.spec.input, i, block.inputs, block.outputs);
-        if self.ends_with_relu(i) {
-            let mask = if self.trains() { &mut block.masks[self.plan.mask(i, self.rows)] } else { &mut [] };
-            gemm(isa, x, kernel, &mut biased_relu(bias, y, mask));
+        let mut end = if self.ends_with_relu(i) {
+            biased_relu(bias, y, if self.trains() { &mut block.masks[self.plan.mask(i, self.rows)] } else { &mut [] })
         } else if self.trains() && layer.keeps_sums() {
-            gemm(isa, x, kernel, &mut biased(bias, self.plan.sums(i, self.rows).of_mut(block.sums)));
+            biased(bias, self.plan.sums(i, self.rows).of_mut(block.sums))
         } else {
-            gemm(isa, x, kernel, &mut biased(bias, y));
+            biased(bias, y)
+        };
+        if self.trains() && self.plan.parts() > 1 {
+            // Each part has just written its share of the weights.
+            gemm_shared(isa, x, kernel, &mut end);
+        } else {
+            gemm(isa, x, kernel, &mut end);
         }
     }
 

@@ -4,8 +4,8 @@
 //!
 //! * **A**, one run, and two more for each normalization: each part takes its own rows of the minibatch through gather, forward, loss and the whole chain of input
 //!   gradients. Parameters are only read, but for the moving statistics of normalizations.
-//! * **B**, one run for each layer: each part takes its own rows of the layer's weights over the whole minibatch: the weight gradient in registers, the
-//!   optimizer in the epilogue.
+//! * **B**, one run for four layers: each part takes its own rows of each layer's weights over the whole minibatch: the weight gradient in
+//!   registers, the optimizer in the epilogue.
 //!
 //! Every element is computed by one part in one order, so the number of parts cannot change a bit.
 //!
@@ -13,13 +13,14 @@
 //!
 //! A line of memory that one processor has read, another can write only after it has taken it back: 7 nanoseconds a line where they share a cache
 //! of level 3, 30 where they do not. That, not arithmetic, is most of what a step on two threads loses. So weights are asked for as what will
-//! be written, a tile before they are, and stored behind everything else of a tile, or spread over the next one (`kernels::gemm`).
+//! be written, a tile before they are, and stored behind everything else of a tile, or spread over the next one; and those that the other has
+//! written are asked for a panel before they are read (`kernels::gemm`).
 //!
 //! Tried, and left: with those columns of the inputs that belong to a part's weights gathered once more by that part, so that no gathered line
 //! is read by two, an epoch on 784-300-100-10 takes the same time on processors that share a cache; on others it seemed some percent faster, in
-//! few runs. Rows come from main memory, and to fetch them twice costs what it saves. All layers updated in one run instead of a run for each: no
-//! difference. The first product in stages of four rows, each part with those rows of the weights that it will update: of a step of 32 rows on
-//! two threads that is 4 % slower where processors share a cache, and 10 % faster where they do not, since weights are asked for as above.
+//! few runs. Rows come from main memory, and to fetch them twice costs what it saves. The first product in stages of four rows, each part with
+//! those rows of the weights that it will update: of a step of 32 rows on two threads that is 4 % slower where processors share a cache, and
+//! was 10 % faster where they do not, before they asked for what others had written.
 
 mod activation;
 mod backward;

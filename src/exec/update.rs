@@ -67,71 +67,98 @@ impl Columns<'_> {
     }
 }
 
-impl Gradients<'_> {
-    /// One step of an optimizer, whose gradients never reach memory.
-    pub(super) fn update(&self, optimizer: &Optimizer, parameters: &mut [f32], state: &mut [f32]) {
-        let mut parameters = with_state(parameters, state);
-        for (i, layer) in self.context.plan.layers().iter().enumerate() {
-            let range = layer.range();
-            if !range.is_empty() {
-                self.update_layer(optimizer, i, layer, part_of_each(parameters.each_mut().map(|buffer| &mut **buffer), range));
-            }
-        }
-    }
+/// How many layers are updated in one run. Between two runs all parts wait for each other, which takes as long as to update a small layer; to
+/// wait for the layer before, there is no reason.
+const LAYERS_PER_RUN: usize = 4;
 
-    fn update_layer(&self, optimizer: &Optimizer, i: usize, layer: &Layer, parameters: [&mut [f32]; MAX_PARAMETERS]) {
-        let Context { isa, plan, executor } = self.context;
-        let leading_dimension = layer.kernel.leading_dimension;
-        let rows_per_part = layer.in_dim.div_ceil(plan.parts());
-        let width = columns_per_part(layer, plan.parts());
-        let dz = self.blocks.gradient(i);
-        let x = layer.is_product().then(|| self.value(layer.spec.input));
-        let statistics = (!layer.gamma.is_empty()).then(|| Statistics::rows(layer, self.statistics));
-        let terms = (!layer.alpha.is_empty()).then(|| self.blocks.sums(i));
-        let first_of_layer = layer.range().start;
-        let shares = parameters.map(|buffer| {
-            let (mut rest, mut end) = (buffer, first_of_layer);
-            // Empty slices of buffers that the optimizer does not have.
+/// The tensors of a layer, in the parts' shares. A buffer that the optimizer does not have is empty.
+struct LayerShares<'a> {
+    number: usize,
+    layer: &'a Layer,
+    /// Rows of the kernel in a share, and columns of the other tensors.
+    rows_per_part: usize,
+    columns_per_part: usize,
+    /// Of the parameters and of each kind of state: kernel, bias, gamma, beta and alpha.
+    buffers: [[Shares<'a, f32>; 5]; MAX_PARAMETERS],
+}
+
+impl<'a> LayerShares<'a> {
+    fn new((number, layer): (usize, &'a Layer), parts: usize, buffers: [&'a mut [f32]; MAX_PARAMETERS]) -> Self {
+        let (rows_per_part, columns_per_part) = (layer.in_dim.div_ceil(parts), columns_per_part(layer, parts));
+        let buffers = buffers.map(|buffer| {
+            let (mut rest, mut end) = (buffer, layer.range().start);
             let mut take = |region: Region, share: usize| {
-                let from_here =
-                    core::mem::take(&mut rest).split_at_mut_checked(region.offset - end).map_or(&mut [][..], |(_, rest)| rest);
-                let (here, behind) = from_here.split_at_mut_checked(region.len()).unwrap_or_default();
-                (rest, end) = (behind, region.end());
+                let here = take_front(&mut rest, region.offset - end, region.len());
+                end = region.end();
                 let used = if region.rows == 1 { region.columns } else { region.len() };
                 let used = used.min(here.len());
                 Shares::new(&mut here[..used], share)
             };
-            let kernel = take(layer.kernel, rows_per_part * leading_dimension);
-            [kernel, take(layer.bias, width), take(layer.gamma, width), take(layer.beta, width), take(layer.alpha, width)]
+            let kernel = take(layer.kernel, rows_per_part * layer.kernel.leading_dimension);
+            let mut row = |region| take(region, columns_per_part);
+            [kernel, row(layer.bias), row(layer.gamma), row(layer.beta), row(layer.alpha)]
         });
-        executor.run(&|part| {
-            let [kernel, bias, gamma, beta, alpha] =
-                core::array::from_fn(|tensor| shares.each_ref().map(|shares| shares[tensor].take(part)));
-            let first = part * rows_per_part;
-            if let Some(x) = x
-                && first < layer.in_dim
-            {
-                let count = rows_per_part.min(layer.in_dim - first);
-                let rule = self.adjusted(optimizer, layer.spec.kernel_penalty);
-                Columns { x, first, count, dz }.update(isa, &rule, kernel, leading_dimension);
-            }
-            let first = part * width;
-            if first >= layer.out_dim {
-                return;
-            }
-            let rule = self.adjusted(optimizer, Penalty::NONE);
-            if !layer.bias.is_empty() {
-                update_by_column_sums(isa, dz, first, &self.adjusted(optimizer, layer.spec.bias_penalty), bias);
-            }
-            if let Some([_, _, _, dgamma, dbeta]) = statistics {
-                let columns = first..layer.out_dim.min(first + width);
-                rule.update_row(isa, &dgamma[columns.clone()], gamma);
-                rule.update_row(isa, &dbeta[columns], beta);
-            }
-            if let Some(terms) = terms {
-                update_by_column_sums(isa, terms, first, &rule, alpha);
-            }
-        });
+        Self { number, layer, rows_per_part, columns_per_part, buffers }
+    }
+}
+
+/// Takes a slice of `len` elements from the front of another, behind some that are left out. An empty one gives empty slices.
+fn take_front<'a>(rest: &mut &'a mut [f32], left_out: usize, len: usize) -> &'a mut [f32] {
+    let from_here = core::mem::take(rest).split_at_mut_checked(left_out).map_or(&mut [][..], |(_, from_here)| from_here);
+    let (here, behind) = from_here.split_at_mut_checked(len).unwrap_or_default();
+    *rest = behind;
+    here
+}
+
+impl Gradients<'_> {
+    /// One step of an optimizer, whose gradients never reach memory.
+    pub(super) fn update(&self, optimizer: &Optimizer, parameters: &mut [f32], state: &mut [f32]) {
+        let Context { plan, executor, .. } = self.context;
+        let (mut rest, mut end) = (with_state(parameters, state), 0);
+        let mut layers = plan.layers().iter().enumerate().filter(|(_, layer)| !layer.range().is_empty()).peekable();
+        while layers.peek().is_some() {
+            let some: [Option<LayerShares<'_>>; LAYERS_PER_RUN] = core::array::from_fn(|_| {
+                let (number, layer) = layers.next()?;
+                let range = layer.range();
+                let buffers = rest.each_mut().map(|rest| take_front(rest, range.start - end, range.len()));
+                end = range.end;
+                Some(LayerShares::new((number, layer), plan.parts(), buffers))
+            });
+            executor.run(&|part| some.iter().flatten().for_each(|shares| self.update_share(optimizer, shares, part)));
+        }
+    }
+
+    /// One part's share of a layer.
+    fn update_share(&self, optimizer: &Optimizer, shares: &LayerShares<'_>, part: usize) {
+        let LayerShares { number, layer, rows_per_part, columns_per_part: width, ref buffers } = *shares;
+        let isa = self.context.isa;
+        let [kernel, bias, gamma, beta, alpha] =
+            core::array::from_fn(|tensor| buffers.each_ref().map(|shares| shares[tensor].take(part)));
+        let dz = self.blocks.gradient(number);
+        let first = part * rows_per_part;
+        if layer.is_product() && first < layer.in_dim {
+            let count = rows_per_part.min(layer.in_dim - first);
+            let rule = self.adjusted(optimizer, layer.spec.kernel_penalty);
+            let x = self.value(layer.spec.input);
+            Columns { x, first, count, dz }.update(isa, &rule, kernel, layer.kernel.leading_dimension);
+        }
+        let first = part * width;
+        if first >= layer.out_dim {
+            return;
+        }
+        let rule = self.adjusted(optimizer, Penalty::NONE);
+        if !layer.bias.is_empty() {
+            update_by_column_sums(isa, dz, first, &self.adjusted(optimizer, layer.spec.bias_penalty), bias);
+        }
+        if !layer.gamma.is_empty() {
+            let [_, _, _, dgamma, dbeta] = Statistics::rows(layer, self.statistics);
+            let columns = first..layer.out_dim.min(first + width);
+            rule.update_row(isa, &dgamma[columns.clone()], gamma);
+            rule.update_row(isa, &dbeta[columns], beta);
+        }
+        if !layer.alpha.is_empty() {
+            update_by_column_sums(isa, self.blocks.sums(number), first, &rule, alpha);
+        }
     }
 
     /// The optimizer with a penalty and the limit.

@@ -140,6 +140,25 @@ impl<'a> From<MatRef<'a>> for RowBlocks<'a> {
 /// If the shapes do not fit each other.
 #[track_caller]
 pub fn gemm(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, epilogue: &mut impl Epilogue) {
+    gemm_from(isa, a, b, OUTSIDE, epilogue);
+}
+
+/// [`gemm`] where other threads have written B since this one has read it, like the weights of a step on many threads. So it comes
+/// from their caches, however small it is.
+///
+/// # Shapes
+/// `a: [m, k]`, `b: [k, n]`, the epilogue's matrix `[m, n]`.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[track_caller]
+pub fn gemm_shared(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, epilogue: &mut impl Epilogue) {
+    gemm_from(isa, a, b, SHARED, epilogue);
+}
+
+/// [`gemm`] that asks for what it will read of B if that has at least so many elements.
+#[track_caller]
+fn gemm_from(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, outside: usize, epilogue: &mut impl Epilogue) {
     let product = Product::of_rows(a, b);
     epilogue.check(product.m(), product.n());
     if sweep::is_faster(isa, &product) && epilogue.partial_sums().is_some() {
@@ -148,7 +167,7 @@ pub fn gemm(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, epilogue: &mut impl Epilogue
     if row::is_faster(isa, &product) {
         return row::run(isa, &product, epilogue);
     }
-    run(isa, &product, epilogue);
+    run(isa, &product, outside, epilogue);
 }
 
 /// `C = A^T B`, begun and finished by an [`Epilogue`], for the columns `first..first + m` of A.
@@ -162,7 +181,7 @@ pub fn gemm(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, epilogue: &mut impl Epilogue
 pub fn gemm_transposed(isa: Isa, a: RowBlocks<'_>, (first, m): (usize, usize), b: RowBlocks<'_>, epilogue: &mut impl Epilogue) {
     let product = Product::of_columns(a, first, m, b);
     epilogue.check(product.m(), product.n());
-    run(isa, &product, epilogue);
+    run(isa, &product, OUTSIDE, epilogue);
 }
 
 /// The longest depth at once: a panel of B this deep, and the next one, stay in a cache of level 2 while all tiles of a panel read them
@@ -174,6 +193,9 @@ const FAR: usize = 2 * 1024 * 1024;
 
 /// The number of elements of B from which on a cache of level 2 does not keep it, beside all else, from one product to the next (1 MiB).
 const OUTSIDE: usize = 256 * 1024;
+
+/// The number of elements of B from which on it is asked for where other threads have written it (64 KiB).
+const SHARED: usize = 16 * 1024;
 
 /// The longest depth at once where panels are a single vector wide: such a panel stays even in a cache of level 1 (20 KiB).
 const NARROW_DEPTH: usize = 320;
@@ -201,8 +223,8 @@ fn longest_depth(tile_rows: [usize; 4], vectors: usize, m: usize, elements_of_b:
 /// The number of elements of A at once: they stay there, too, while all panels of B come by (256 KiB).
 const ELEMENTS_OF_A: usize = 64 * 1024;
 
-/// The product in tiles.
-fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRANSPOSED>, epilogue: &mut E) {
+/// The product in tiles, which ask for a B of at least so many elements.
+fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRANSPOSED>, outside: usize, epilogue: &mut E) {
     let (m, n, k) = (product.m(), product.n(), product.depth());
     if m == 0 || n == 0 {
         return;
@@ -250,7 +272,7 @@ fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRAN
                         panels: beside,
                         starts: first == 0,
                         ends: first + len == k,
-                        fetches: k * n >= OUTSIDE,
+                        fetches: k * n >= outside,
                         tiles_above: 0,
                         tiles_in_all: tiles.larger + tiles.smaller,
                     };
