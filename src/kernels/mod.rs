@@ -2,7 +2,7 @@
 //!
 //! | kernel | formula | shapes | in place | writes |
 //! |---|---|---|---|---|
-//! | [`gemm::gemm`] | `C = finish(begin + A B)` | `[m, k] [k, n] -> [m, n]` | as the epilogue says | by epilogue |
+//! | [`gemm::gemm`], [`gemm::gemm_shared`] | `C = finish(begin + A B)` | `[m, k] [k, n] -> [m, n]` | as the epilogue says | by epilogue |
 //! | [`gemm::gemm_transposed`] | `C = finish(begin + A^T B)` | `[k, m] [k, n] -> [m, n]` | as the epilogue says | by epilogue |
 //! | epilogue [`gemm::Stored`] | `C` | `[m, n]` | no | replaces |
 //! | epilogue [`gemm::Accumulated`] | `C + A B` | `[m, n]` | yes | adds |

@@ -8,7 +8,7 @@ use crate::support::numbers::{Numbers, POISON};
 use fastrand::Rng;
 use selvedge::kernels::MatRef;
 use selvedge::kernels::gemm::{
-    Accumulated, Biased, BiasedRelu, Either, Epilogue, ReluBackward, RowBlocks, Stored, Updated, gemm, gemm_transposed,
+    Accumulated, Biased, BiasedRelu, Either, Epilogue, ReluBackward, RowBlocks, Stored, Updated, gemm, gemm_shared, gemm_transposed,
 };
 use selvedge::kernels::optimizers::{Momentum, MomentumKind, Sgd};
 use selvedge::reference;
@@ -86,6 +86,8 @@ impl Outputs {
 impl Operands<'_> {
     fn multiply(&self, side: Side, isa: Isa, epilogue: &mut (impl Epilogue + reference::gemm::Epilogue)) {
         match (side, *self) {
+            // They differ in what they ask for ahead.
+            (Side::Kernel, Self::Rows(a, b)) if a.rows() % 2 == 0 => gemm_shared(isa, a, b, epilogue),
             (Side::Kernel, Self::Rows(a, b)) => gemm(isa, a, b, epilogue),
             (Side::Twin, Self::Rows(a, b)) => reference::gemm::gemm(isa, a, b, epilogue),
             (Side::Kernel, Self::Columns(a, columns, b)) => gemm_transposed(isa, a, columns, b, epilogue),
