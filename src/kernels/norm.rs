@@ -179,6 +179,11 @@ impl<G: GradientByOutputs> Terms<2> for Gradients<'_, G> {
         }
         [dgamma, dbeta]
     }
+    #[inline(always)]
+    fn fetch<S: Simd, const ROWS: usize>(&self, simd: S, first: usize, column: usize) {
+        self.dy.dy().fetch::<S, ROWS>(simd, first, column);
+        self.x.fetch::<S, ROWS>(simd, first, column);
+    }
 }
 
 /// What standardizes some columns.

@@ -27,6 +27,9 @@ pub(super) trait Terms<const N: usize> {
         of_columns: Self::Columns<S, V>,
         sums: [[S::F32; V]; N],
     ) -> [[S::F32; V]; N];
+    /// Asks for what belongs to a column in `ROWS` rows in one block, or lies where it would if there were more columns. Default: does not.
+    #[inline(always)]
+    fn fetch<S: Simd, const ROWS: usize>(&self, _simd: S, _first: usize, _column: usize) {}
 }
 
 /// The rows of a micro-shard.
@@ -42,9 +45,12 @@ fn nothing<S: Simd, const N: usize, const V: usize>(simd: S) -> [[S::F32; V]; N]
     [[simd.splat(-0.0); V]; N]
 }
 
-/// Adds at most `ROWS` rows to some sums.
+/// How many columns before its use a line is asked for. From 16 to 128 are alike.
+const COLUMNS_AHEAD: usize = 4 * LANES;
+
+/// Adds at most `ROWS` rows to some sums, and asks for what comes some columns behind if it `FETCHES`.
 #[inline(always)]
-fn with_rows<S: Simd, T: Terms<N>, const N: usize, const V: usize, const ROWS: usize>(
+fn with_rows<S: Simd, T: Terms<N>, const N: usize, const V: usize, const ROWS: usize, const FETCHES: bool>(
     simd: S,
     terms: &T,
     rows: Range<usize>,
@@ -53,6 +59,9 @@ fn with_rows<S: Simd, T: Terms<N>, const N: usize, const V: usize, const ROWS: u
     mut sums: [[S::F32; V]; N],
 ) -> [[S::F32; V]; N] {
     if rows.len() == ROWS && terms.in_one_block(rows.clone()) {
+        if const { FETCHES } {
+            terms.fetch::<S, ROWS>(simd, rows.start, columns.start + COLUMNS_AHEAD);
+        }
         return terms.add::<S, ROWS, V>(simd, rows.start, columns, of_columns, sums);
     }
     for i in rows {
@@ -76,7 +85,7 @@ pub(super) fn total_of<S: Simd, T: Terms<N>, const N: usize, const V: usize>(
     tree.clear();
     for shard in 0..terms.rows().div_ceil(MICRO_SHARD) {
         let rows = rows_of(terms, shard);
-        let sums = with_rows::<S, T, N, V, MICRO_SHARD>(simd, terms, rows, columns.clone(), of_columns, nothing(simd));
+        let sums = with_rows::<S, T, N, V, MICRO_SHARD, false>(simd, terms, rows, columns.clone(), of_columns, nothing(simd));
         tree.push(sums, |a, b| add(simd, a, b));
     }
     tree.total([[simd.zero(); V]; N], |a, b| add(simd, a, b))
@@ -150,13 +159,14 @@ impl<T: Terms<N>, const N: usize> SimdOp for Shards<'_, T, N> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         // Sixteen streams in all are as many as memory is read in at full speed, and every term has a matrix of its own. The longer the pieces
-        // that each is read in, the better, as far as there are registers for them.
+        // that each is read in, the better, as far as there are registers for them. Two terms take so many instructions that a processor looks less
+        // far ahead than memory is away.
         if const { N > 1 } {
-            self.side_by_side::<S, 8, 1>(simd);
+            self.side_by_side::<S, 8, 1, true>(simd);
         } else if const { S::TILE_ROWS[3] > 0 } {
-            self.side_by_side::<S, 16, 4>(simd);
+            self.side_by_side::<S, 16, 4, false>(simd);
         } else {
-            self.side_by_side::<S, 16, 2>(simd);
+            self.side_by_side::<S, 16, 2, false>(simd);
         }
     }
 }
@@ -164,7 +174,7 @@ impl<T: Terms<N>, const N: usize> SimdOp for Shards<'_, T, N> {
 impl<T: Terms<N>, const N: usize> Shards<'_, T, N> {
     /// So many vectors after the other, adds up so many rows of a shard before the next.
     #[inline(always)]
-    fn side_by_side<S: Simd, const ROWS: usize, const V: usize>(mut self, simd: S) {
+    fn side_by_side<S: Simd, const ROWS: usize, const V: usize, const FETCHES: bool>(mut self, simd: S) {
         let len = self.outputs.first().map_or(0, MatMut::columns);
         let whole = len - len % (V * LANES);
         for (output, shard) in self.shards.clone().enumerate() {
@@ -173,10 +183,10 @@ impl<T: Terms<N>, const N: usize> Shards<'_, T, N> {
                 let starts = first == rows.start;
                 let rows = first..rows.end.min(first + ROWS);
                 for start in (0..whole).step_by(V * LANES) {
-                    self.add::<S, ROWS, V>(simd, (output, starts), rows.clone(), start..start + V * LANES);
+                    self.add::<S, ROWS, V, FETCHES>(simd, (output, starts), rows.clone(), start..start + V * LANES);
                 }
                 for start in (whole..len).step_by(LANES) {
-                    self.add::<S, ROWS, 1>(simd, (output, starts), rows.clone(), start..len.min(start + LANES));
+                    self.add::<S, ROWS, 1, FETCHES>(simd, (output, starts), rows.clone(), start..len.min(start + LANES));
                 }
             }
         }
@@ -184,7 +194,7 @@ impl<T: Terms<N>, const N: usize> Shards<'_, T, N> {
 
     /// Adds some rows to a shard, or starts it with them, in some columns of the outputs.
     #[inline(always)]
-    fn add<S: Simd, const ROWS: usize, const V: usize>(
+    fn add<S: Simd, const ROWS: usize, const V: usize, const FETCHES: bool>(
         &mut self,
         simd: S,
         (output, starts): (usize, bool),
@@ -197,7 +207,7 @@ impl<T: Terms<N>, const N: usize> Shards<'_, T, N> {
         if !starts {
             unroll!(N, n => sums[n] = slice::load(simd, &self.outputs[n].as_ref().row(output)[range.clone()]));
         }
-        sums = with_rows::<S, T, N, V, ROWS>(simd, &self.terms, rows, columns, of_columns, sums);
+        sums = with_rows::<S, T, N, V, ROWS, FETCHES>(simd, &self.terms, rows, columns, of_columns, sums);
         unroll!(N, n => slice::store(simd, sums[n], &mut self.outputs[n].row_mut(output)[range.clone()]));
     }
 }

@@ -9,7 +9,7 @@ mod sweep;
 
 use super::matrix::MatRef;
 use crate::simd::tile::Tile;
-use crate::simd::{Isa, LANES};
+use crate::simd::{Isa, LANES, Simd};
 use core::ops::Range;
 pub use epilogue::{Accumulated, Biased, BiasedRelu, Either, Epilogue, Place, ReluBackward, Stored, Updated, UpdatedByRow, Work};
 pub(super) use epilogue::{check_bias, load_bias, store};
@@ -115,6 +115,16 @@ impl<'a> RowBlocks<'a> {
         debug_assert!(first + ROWS <= self.rows && columns.end <= self.columns && self.in_one_block(first..first + ROWS));
         let (block, row) = self.block_and_row(first);
         (Tile::new(self.leading_dimension, (row, columns.start, columns.len())), &self.data[block * self.block_stride..])
+    }
+
+    /// Asks for what lies at a column of `ROWS` rows in one block, or where it would if there were more columns.
+    #[inline(always)]
+    pub(super) fn fetch<S: Simd, const ROWS: usize>(&self, simd: S, first: usize, column: usize) {
+        let (block, row) = self.block_and_row(first);
+        let start = self.data.as_ptr().wrapping_add(block * self.block_stride + row * self.leading_dimension + column);
+        for i in 0..ROWS {
+            simd.prefetch::<1>(start.wrapping_add(i * self.leading_dimension));
+        }
     }
 }
 
