@@ -117,6 +117,10 @@ impl Terms<1> for SquaredDeviations<'_> {
         }
         [sums]
     }
+    #[inline(always)]
+    fn fetch<S: Simd, const ROWS: usize>(&self, simd: S, first: usize, column: usize) {
+        self.x.fetch::<S, ROWS>(simd, first, column);
+    }
 }
 
 /// The gradient by the outputs of a normalization, as it is or behind a mask.

@@ -27,9 +27,8 @@ pub(super) trait Terms<const N: usize> {
         of_columns: Self::Columns<S, V>,
         sums: [[S::F32; V]; N],
     ) -> [[S::F32; V]; N];
-    /// Asks for what belongs to a column in `ROWS` rows in one block, or lies where it would if there were more columns. Default: does not.
-    #[inline(always)]
-    fn fetch<S: Simd, const ROWS: usize>(&self, _simd: S, _first: usize, _column: usize) {}
+    /// Asks for what belongs to a column in `ROWS` rows in one block, or lies where it would if there were more columns.
+    fn fetch<S: Simd, const ROWS: usize>(&self, simd: S, first: usize, column: usize);
 }
 
 /// The rows of a micro-shard.
@@ -60,7 +59,9 @@ fn with_rows<S: Simd, T: Terms<N>, const N: usize, const V: usize, const ROWS: u
 ) -> [[S::F32; V]; N] {
     if rows.len() == ROWS && terms.in_one_block(rows.clone()) {
         if const { FETCHES } {
-            terms.fetch::<S, ROWS>(simd, rows.start, columns.start + COLUMNS_AHEAD);
+            for j in 0..V {
+                terms.fetch::<S, ROWS>(simd, rows.start, columns.start + COLUMNS_AHEAD + j * LANES);
+            }
         }
         return terms.add::<S, ROWS, V>(simd, rows.start, columns, of_columns, sums);
     }
@@ -159,14 +160,14 @@ impl<T: Terms<N>, const N: usize> SimdOp for Shards<'_, T, N> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         // Sixteen streams in all are as many as memory is read in at full speed, and every term has a matrix of its own. The longer the pieces
-        // that each is read in, the better, as far as there are registers for them. Two terms take so many instructions that a processor looks less
-        // far ahead than memory is away.
+        // that each is read in, the better, as far as there are registers for them. Where a vector takes many instructions, because of two terms or
+        // of narrow registers, a processor looks less far ahead than memory is away; elsewhere, to ask for lines only takes time.
         if const { N > 1 } {
             self.side_by_side::<S, 8, 1, true>(simd);
         } else if const { S::TILE_ROWS[3] > 0 } {
             self.side_by_side::<S, 16, 4, false>(simd);
         } else {
-            self.side_by_side::<S, 16, 2, false>(simd);
+            self.side_by_side::<S, 16, 2, true>(simd);
         }
     }
 }
@@ -309,6 +310,10 @@ impl Terms<1> for Values<'_> {
             sums = add(simd, sums, [tile.load_row(simd, x, i)]);
         }
         sums
+    }
+    #[inline(always)]
+    fn fetch<S: Simd, const ROWS: usize>(&self, simd: S, first: usize, column: usize) {
+        self.0.fetch::<S, ROWS>(simd, first, column);
     }
 }
 
