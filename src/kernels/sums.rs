@@ -27,7 +27,7 @@ pub(super) trait Terms<const N: usize> {
         of_columns: Self::Columns<S, V>,
         sums: [[S::F32; V]; N],
     ) -> [[S::F32; V]; N];
-    /// Asks for what belongs to a column in `ROWS` rows in one block, or lies where it would if there were more columns.
+    /// Asks for what belongs to a column in `ROWS` rows, if those are in one block, or lies where it would if there were more columns.
     fn fetch<S: Simd, const ROWS: usize>(&self, simd: S, first: usize, column: usize);
 }
 
@@ -44,12 +44,9 @@ fn nothing<S: Simd, const N: usize, const V: usize>(simd: S) -> [[S::F32; V]; N]
     [[simd.splat(-0.0); V]; N]
 }
 
-/// How many columns before its use a line is asked for. From 16 to 128 are alike.
-const COLUMNS_AHEAD: usize = 4 * LANES;
-
-/// Adds at most `ROWS` rows to some sums, and asks for what comes some columns behind if it `FETCHES`.
+/// Adds at most `ROWS` rows to some sums.
 #[inline(always)]
-fn with_rows<S: Simd, T: Terms<N>, const N: usize, const V: usize, const ROWS: usize, const FETCHES: bool>(
+fn with_rows<S: Simd, T: Terms<N>, const N: usize, const V: usize, const ROWS: usize>(
     simd: S,
     terms: &T,
     rows: Range<usize>,
@@ -58,11 +55,6 @@ fn with_rows<S: Simd, T: Terms<N>, const N: usize, const V: usize, const ROWS: u
     mut sums: [[S::F32; V]; N],
 ) -> [[S::F32; V]; N] {
     if rows.len() == ROWS && terms.in_one_block(rows.clone()) {
-        if const { FETCHES } {
-            for j in 0..V {
-                terms.fetch::<S, ROWS>(simd, rows.start, columns.start + COLUMNS_AHEAD + j * LANES);
-            }
-        }
         return terms.add::<S, ROWS, V>(simd, rows.start, columns, of_columns, sums);
     }
     for i in rows {
@@ -86,7 +78,7 @@ pub(super) fn total_of<S: Simd, T: Terms<N>, const N: usize, const V: usize>(
     tree.clear();
     for shard in 0..terms.rows().div_ceil(MICRO_SHARD) {
         let rows = rows_of(terms, shard);
-        let sums = with_rows::<S, T, N, V, MICRO_SHARD, false>(simd, terms, rows, columns.clone(), of_columns, nothing(simd));
+        let sums = with_rows::<S, T, N, V, MICRO_SHARD>(simd, terms, rows, columns.clone(), of_columns, nothing(simd));
         tree.push(sums, |a, b| add(simd, a, b));
     }
     tree.total([[simd.zero(); V]; N], |a, b| add(simd, a, b))
@@ -172,6 +164,9 @@ impl<T: Terms<N>, const N: usize> SimdOp for Shards<'_, T, N> {
     }
 }
 
+/// How many columns before its use a line is asked for. From 16 to 128 are alike.
+const COLUMNS_AHEAD: usize = 4 * LANES;
+
 impl<T: Terms<N>, const N: usize> Shards<'_, T, N> {
     /// So many vectors after the other, adds up so many rows of a shard before the next.
     #[inline(always)]
@@ -193,7 +188,7 @@ impl<T: Terms<N>, const N: usize> Shards<'_, T, N> {
         }
     }
 
-    /// Adds some rows to a shard, or starts it with them, in some columns of the outputs.
+    /// Adds some rows to a shard, or starts it with them, in some columns of the outputs. Asks for later columns if it `FETCHES`.
     #[inline(always)]
     fn add<S: Simd, const ROWS: usize, const V: usize, const FETCHES: bool>(
         &mut self,
@@ -203,12 +198,18 @@ impl<T: Terms<N>, const N: usize> Shards<'_, T, N> {
         range: Range<usize>,
     ) {
         let columns = self.first + range.start..self.first + range.end;
+        if const { FETCHES } {
+            // Fewer rows, or rows of two blocks, are few: what is asked for in vain there costs nothing.
+            for j in 0..V {
+                self.terms.fetch::<S, ROWS>(simd, rows.start, columns.start + COLUMNS_AHEAD + j * LANES);
+            }
+        }
         let of_columns = self.terms.columns::<S, V>(simd, columns.clone());
         let mut sums = nothing(simd);
         if !starts {
             unroll!(N, n => sums[n] = slice::load(simd, &self.outputs[n].as_ref().row(output)[range.clone()]));
         }
-        sums = with_rows::<S, T, N, V, ROWS, FETCHES>(simd, &self.terms, rows, columns, of_columns, sums);
+        sums = with_rows::<S, T, N, V, ROWS>(simd, &self.terms, rows, columns, of_columns, sums);
         unroll!(N, n => slice::store(simd, sums[n], &mut self.outputs[n].row_mut(output)[range.clone()]));
     }
 }

@@ -117,7 +117,8 @@ impl<'a> RowBlocks<'a> {
         (Tile::new(self.leading_dimension, (row, columns.start, columns.len())), &self.data[block * self.block_stride..])
     }
 
-    /// Asks for what lies at a column of `ROWS` rows in one block, or where it would if there were more columns.
+    /// Asks for what lies at a column of `ROWS` rows, if those are in one block, or where it would if there were more columns. Neither has to
+    /// exist: nothing is read.
     #[inline(always)]
     pub(super) fn fetch<S: Simd, const ROWS: usize>(&self, simd: S, first: usize, column: usize) {
         let (block, row) = self.block_and_row(first);
