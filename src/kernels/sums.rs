@@ -27,7 +27,7 @@ pub(super) trait Terms<const N: usize> {
         of_columns: Self::Columns<S, V>,
         sums: [[S::F32; V]; N],
     ) -> [[S::F32; V]; N];
-    /// Asks for what belongs to a column in `ROWS` rows, if those are in one block, or lies where it would if there were more columns.
+    /// Asks for what belongs to a column in `ROWS` rows, if those are in one block, or lies where it would if there were more of both.
     fn fetch<S: Simd, const ROWS: usize>(&self, simd: S, first: usize, column: usize);
 }
 
@@ -39,29 +39,7 @@ fn rows_of<const N: usize>(terms: &impl Terms<N>, shard: usize) -> Range<usize> 
 }
 
 /// To which anything may be added without a change, even a negative zero.
-#[inline(always)]
-fn nothing<S: Simd, const N: usize, const V: usize>(simd: S) -> [[S::F32; V]; N] {
-    [[simd.splat(-0.0); V]; N]
-}
-
-/// Adds at most `ROWS` rows to some sums.
-#[inline(always)]
-fn with_rows<S: Simd, T: Terms<N>, const N: usize, const V: usize, const ROWS: usize>(
-    simd: S,
-    terms: &T,
-    rows: Range<usize>,
-    columns: Range<usize>,
-    of_columns: T::Columns<S, V>,
-    mut sums: [[S::F32; V]; N],
-) -> [[S::F32; V]; N] {
-    if rows.len() == ROWS && terms.in_one_block(rows.clone()) {
-        return terms.add::<S, ROWS, V>(simd, rows.start, columns, of_columns, sums);
-    }
-    for i in rows {
-        sums = terms.add::<S, 1, V>(simd, i, columns.clone(), of_columns, sums);
-    }
-    sums
-}
+const NOTHING: f32 = -0.0;
 
 /// The tree of the sums of some columns.
 pub(super) type TreeOfColumns<S, const N: usize, const V: usize> = Tree<[[<S as Simd>::F32; V]; N]>;
@@ -78,7 +56,14 @@ pub(super) fn total_of<S: Simd, T: Terms<N>, const N: usize, const V: usize>(
     tree.clear();
     for shard in 0..terms.rows().div_ceil(MICRO_SHARD) {
         let rows = rows_of(terms, shard);
-        let sums = with_rows::<S, T, N, V, MICRO_SHARD>(simd, terms, rows, columns.clone(), of_columns, nothing(simd));
+        let mut sums = [[simd.splat(NOTHING); V]; N];
+        if rows.len() == MICRO_SHARD && terms.in_one_block(rows.clone()) {
+            sums = terms.add::<S, MICRO_SHARD, V>(simd, rows.start, columns.clone(), of_columns, sums);
+        } else {
+            for row in rows {
+                sums = terms.add::<S, 1, V>(simd, row, columns.clone(), of_columns, sums);
+            }
+        }
         tree.push(sums, |a, b| add(simd, a, b));
     }
     tree.total([[simd.zero(); V]; N], |a, b| add(simd, a, b))
@@ -147,71 +132,88 @@ struct Shards<'a, T, const N: usize> {
     outputs: [MatMut<'a>; N],
 }
 
+/// How many elements of the terms are asked for before their use: more than memory sends while it answers a request.
+const ELEMENTS_AHEAD: usize = 1 << 12;
+
 impl<T: Terms<N>, const N: usize> SimdOp for Shards<'_, T, N> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        // Sixteen streams in all are as many as memory is read in at full speed, and every term has a matrix of its own. The longer the pieces
-        // that each is read in, the better, as far as there are registers for them. Where a vector takes many instructions, because of two terms or
-        // of narrow registers, a processor looks less far ahead than memory is away; elsewhere, to ask for lines only takes time.
-        if const { N > 1 } {
-            self.side_by_side::<S, 8, 1, true>(simd);
-        } else if const { S::TILE_ROWS[3] > 0 } {
-            self.side_by_side::<S, 16, 4, false>(simd);
+        // Of 1, 2, 4, 8 and 16 rows, with 1, 2 and 4 vectors of each, four of one vector are the best for most matrices. Where lines cannot be
+        // asked for, a processor has to foresee them, and does so in more streams.
+        if const { S::PREFETCHES } {
+            self.by_rows::<S, 4>(simd);
+        } else if const { N == 1 } {
+            self.by_rows::<S, 16>(simd);
         } else {
-            self.side_by_side::<S, 16, 2, true>(simd);
+            self.by_rows::<S, 8>(simd);
         }
     }
 }
 
-/// How many columns before its use a line is asked for. From 16 to 128 are alike.
-const COLUMNS_AHEAD: usize = 4 * LANES;
-
 impl<T: Terms<N>, const N: usize> Shards<'_, T, N> {
-    /// So many vectors after the other, adds up so many rows of a shard before the next.
+    /// Adds so many rows to sums in memory before the next.
     #[inline(always)]
-    fn side_by_side<S: Simd, const ROWS: usize, const V: usize, const FETCHES: bool>(mut self, simd: S) {
-        let len = self.outputs.first().map_or(0, MatMut::columns);
-        let whole = len - len % (V * LANES);
+    fn by_rows<S: Simd, const ROWS: usize>(mut self, simd: S) {
         for (output, shard) in self.shards.clone().enumerate() {
             let rows = rows_of(&self.terms, shard);
+            let mut sums = self.outputs.each_mut().map(|sums| sums.row_mut(output));
+            sums.iter_mut().for_each(|sums| sums.fill(NOTHING));
             for first in rows.clone().step_by(ROWS) {
-                let starts = first == rows.start;
-                let rows = first..rows.end.min(first + ROWS);
-                for start in (0..whole).step_by(V * LANES) {
-                    self.add::<S, ROWS, V, FETCHES>(simd, (output, starts), rows.clone(), start..start + V * LANES);
-                }
-                for start in (whole..len).step_by(LANES) {
-                    self.add::<S, ROWS, 1, FETCHES>(simd, (output, starts), rows.clone(), start..len.min(start + LANES));
+                let together = first..rows.end.min(first + ROWS);
+                if together.len() == ROWS && self.terms.in_one_block(together.clone()) {
+                    add_rows::<S, T, N, ROWS>(simd, &self.terms, first, self.first, &mut sums);
+                } else {
+                    for row in together {
+                        add_rows::<S, T, N, 1>(simd, &self.terms, row, self.first, &mut sums);
+                    }
                 }
             }
         }
     }
+}
 
-    /// Adds some rows to a shard, or starts it with them, in some columns of the outputs. Asks for later columns if it `FETCHES`.
-    #[inline(always)]
-    fn add<S: Simd, const ROWS: usize, const V: usize, const FETCHES: bool>(
-        &mut self,
-        simd: S,
-        (output, starts): (usize, bool),
-        rows: Range<usize>,
-        range: Range<usize>,
-    ) {
-        let columns = self.first + range.start..self.first + range.end;
-        if const { FETCHES } {
-            // Fewer rows, or rows of two blocks, are few: what is asked for in vain there costs nothing.
-            for j in 0..V {
-                self.terms.fetch::<S, ROWS>(simd, rows.start, columns.start + COLUMNS_AHEAD + j * LANES);
-            }
-        }
-        let of_columns = self.terms.columns::<S, V>(simd, columns.clone());
-        let mut sums = nothing(simd);
-        if !starts {
-            unroll!(N, n => sums[n] = slice::load(simd, &self.outputs[n].as_ref().row(output)[range.clone()]));
-        }
-        sums = with_rows::<S, T, N, V, ROWS>(simd, &self.terms, rows, columns, of_columns, sums);
-        unroll!(N, n => slice::store(simd, sums[n], &mut self.outputs[n].row_mut(output)[range.clone()]));
+/// Adds `ROWS` rows in one block to the sums of the columns from `first_column` on, and asks for rows that come later.
+///
+/// All columns of a few rows before the next rows, because so memory is read in the order in which it lies there.
+#[inline(always)]
+fn add_rows<S: Simd, T: Terms<N>, const N: usize, const ROWS: usize>(
+    simd: S,
+    terms: &T,
+    first: usize,
+    first_column: usize,
+    sums: &mut [&mut [f32]; N],
+) {
+    let len = sums.first().map_or(0, |sums| sums.len());
+    let later = first + (ELEMENTS_AHEAD / N).div_ceil(len.max(1)).next_multiple_of(ROWS);
+    // Vectors that are known to be whole take fewer instructions. But the faster requests follow each other, the fewer are heard: with them
+    // that loop is a fifth slower.
+    let known = if const { S::PREFETCHES } { 0 } else { len - len % LANES };
+    for start in (0..known).step_by(LANES) {
+        add_vector::<S, T, N, ROWS>(simd, terms, first, first_column, start..start + LANES, sums);
     }
+    for start in (known..len).step_by(LANES) {
+        terms.fetch::<S, ROWS>(simd, later, first_column + start);
+        add_vector::<S, T, N, ROWS>(simd, terms, first, first_column, start..len.min(start + LANES), sums);
+    }
+}
+
+/// [`add_rows`] for some columns, at most a vector.
+#[inline(always)]
+fn add_vector<S: Simd, T: Terms<N>, const N: usize, const ROWS: usize>(
+    simd: S,
+    terms: &T,
+    first: usize,
+    first_column: usize,
+    range: Range<usize>,
+    sums: &mut [&mut [f32]; N],
+) {
+    let columns = first_column + range.start..first_column + range.end;
+    let of_columns = terms.columns::<S, 1>(simd, columns.clone());
+    let mut vectors = [[simd.zero()]; N];
+    unroll!(N, n => vectors[n] = slice::load(simd, &sums[n][range.clone()]));
+    vectors = terms.add::<S, ROWS, 1>(simd, first, columns, of_columns, vectors);
+    unroll!(N, n => slice::store(simd, vectors[n], &mut sums[n][range.clone()]));
 }
 
 /// The sums over every micro-shard, for all columns.
@@ -238,8 +240,8 @@ fn totals_of_large<T: Terms<N> + Copy, const N: usize>(isa: Isa, terms: T, first
     let strip = len.div_ceil(strips).next_multiple_of(LANES);
     for start in (0..len).step_by(strip) {
         let range = start..len.min(start + strip);
-        let mut sums = [0.0; SUMS_OF_A_LEVEL];
-        let sums = &mut sums[..N * range.len()];
+        let mut sums = Level([0.0; SUMS_OF_A_LEVEL]);
+        let sums = &mut sums.0[..N * range.len()];
         sums_of_large(isa, terms, shards.clone(), first + range.start..first + range.end, sums);
         for (output, sums) in outputs.iter_mut().zip(sums.chunks_exact(range.len())) {
             output[range.clone()].copy_from_slice(sums);
@@ -249,6 +251,10 @@ fn totals_of_large<T: Terms<N> + Copy, const N: usize>(isa: Isa, terms: T, first
 
 /// Sums that lie on the stack for each level of the tree, 8 KiB: of so many columns that memory is read in long pieces.
 const SUMS_OF_A_LEVEL: usize = if cfg!(test) { 64 } else { 1 << 11 };
+
+/// They are read and written for every few rows, and a vector across two lines of a cache takes twice as long.
+#[repr(align(64))]
+struct Level([f32; SUMS_OF_A_LEVEL]);
 
 /// The sums of some columns over some shards of a large matrix, one term after the other: those of the largest power of two of shards
 /// below the whole, and those of the rest. So shards are read in the order in which memory holds them.
@@ -267,8 +273,8 @@ fn sums_of_large<T: Terms<N> + Copy, const N: usize>(
     }
     let middle = shards.start + shards.len().next_power_of_two() / 2;
     sums_of_large(isa, terms, shards.start..middle, columns.clone(), sums);
-    let mut rest = [0.0; SUMS_OF_A_LEVEL];
-    let rest = &mut rest[..sums.len()];
+    let mut rest = Level([0.0; SUMS_OF_A_LEVEL]);
+    let rest = &mut rest.0[..sums.len()];
     sums_of_large(isa, terms, middle..shards.end, columns, rest);
     slice::map(isa, Add, [rest], [sums]);
 }

@@ -73,6 +73,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// How many vectors of columns are taken at once on the way through rows, for what is summed and what belongs to columns to stay in
     /// registers: 1, 2 or 4.
     const COLUMN_VECTORS: usize;
+    /// Whether there is an instruction for [`Simd::prefetch`].
+    const PREFETCHES: bool;
 
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::F32;

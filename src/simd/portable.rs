@@ -28,6 +28,7 @@ impl Simd for Portable {
     const MASKED_LOADS_ARE_FREE: bool = false;
     const HALVES_ARE_FASTER: bool = false;
     const COLUMN_VECTORS: usize = if cfg!(target_arch = "aarch64") { 2 } else { 1 };
+    const PREFETCHES: bool = false;
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x16 {
@@ -58,8 +59,10 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn store_first(self, x: f32x16, target: &mut [f32]) {
-        let n = target.len().min(LANES);
-        target[..n].copy_from_slice(&x.to_array()[..n]);
+        match target.first_chunk_mut() {
+            Some(whole) => self.store(x, whole),
+            None => target.copy_from_slice(&x.to_array()[..target.len()]),
+        }
     }
     #[inline(always)]
     #[allow(unsafe_code, reason = "the GEMM inner loop reads through pointers")]

@@ -93,6 +93,7 @@ impl Simd for Avx512 {
     // On processors that do 512 bits in two turns of 256.
     const HALVES_ARE_FASTER: bool = true;
     const COLUMN_VECTORS: usize = 4;
+    const PREFETCHES: bool = true;
 
     #[inline(always)]
     fn prefetch<const LEVEL: u32>(self, source: *const f32) {
@@ -298,6 +299,7 @@ impl Simd for Avx2 {
     const MASKED_LOADS_ARE_FREE: bool = false;
     const HALVES_ARE_FASTER: bool = true;
     const COLUMN_VECTORS: usize = 2;
+    const PREFETCHES: bool = true;
 
     #[inline(always)]
     fn prefetch<const LEVEL: u32>(self, source: *const f32) {

@@ -117,14 +117,16 @@ impl<'a> RowBlocks<'a> {
         (Tile::new(self.leading_dimension, (row, columns.start, columns.len())), &self.data[block * self.block_stride..])
     }
 
-    /// Asks for what lies at a column of `ROWS` rows, if those are in one block, or where it would if there were more columns. Neither has to
-    /// exist: nothing is read.
+    /// Asks for what lies at a column of `ROWS` rows, if those are in one block, or where it would if there were more rows and columns. None has
+    /// to exist: nothing is read.
     #[inline(always)]
     pub(super) fn fetch<S: Simd, const ROWS: usize>(&self, simd: S, first: usize, column: usize) {
         let (block, row) = self.block_and_row(first);
-        let start = self.data.as_ptr().wrapping_add(block * self.block_stride + row * self.leading_dimension + column);
+        let start =
+            block.wrapping_mul(self.block_stride).wrapping_add(row.wrapping_mul(self.leading_dimension)).wrapping_add(column);
         for i in 0..ROWS {
-            simd.prefetch::<1>(start.wrapping_add(i * self.leading_dimension));
+            let at = start.wrapping_add(i.wrapping_mul(self.leading_dimension));
+            simd.prefetch::<1>(self.data.as_ptr().wrapping_add(at));
         }
     }
 }
