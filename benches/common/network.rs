@@ -3,7 +3,7 @@
 use super::buffer::{Buffer, byte};
 use super::{Against, Candidate, Runner, id, isas, repeat, threads, timed};
 use selvedge::data::{Batches, shuffle};
-use selvedge::exec::{Batch, Context, Inputs, Targets, predict, train_step};
+use selvedge::exec::{Batch, Clipping, Context, Inputs, Step, Targets, predict, train_step};
 use selvedge::kernels::gather::Scaling;
 use selvedge::kernels::optimizers::{AdamSettings, Momentum, MomentumKind, Optimizer};
 use selvedge::memory::vec_in_huge_pages;
@@ -41,16 +41,19 @@ struct Trained {
     name: &'static str,
     chain: &'static Chain<3>,
     optimizer: Optimizer,
+    clipping: Clipping,
 }
 
 const MOMENTUM: Optimizer = Optimizer::Momentum(Momentum { learning_rate: 1e-3, momentum: 0.9, kind: MomentumKind::Classic });
 
-fn trained() -> [Trained; 3] {
+fn trained() -> [Trained; 4] {
     let adam = Optimizer::Adam(AdamSettings { learning_rate: 1e-5, ..AdamSettings::default() }.at_step(1000));
+    let momentum = Trained { name: "momentum", chain: &CLASSIFIER, optimizer: MOMENTUM, clipping: Clipping::None };
     [
-        Trained { name: "momentum", chain: &CLASSIFIER, optimizer: MOMENTUM },
-        Trained { name: "adam", chain: &CLASSIFIER, optimizer: adam },
-        Trained { name: "momentum_batch_norm", chain: &NORMALIZED, optimizer: MOMENTUM },
+        momentum,
+        Trained { name: "adam", optimizer: adam, ..momentum },
+        Trained { name: "momentum_batch_norm", chain: &NORMALIZED, ..momentum },
+        Trained { name: "momentum_global_clipnorm", clipping: Clipping::GlobalNorm(1.0), ..momentum },
     ]
 }
 
@@ -70,7 +73,7 @@ pub(super) fn candidates() -> Vec<Candidate> {
             }
         }
         // Seconds each.
-        for threads in threads() {
+        for threads in threads().filter(|_| trained.clipping == Clipping::None) {
             for batch in [32, 128, 512] {
                 all.push(training("epoch", trained, isas[0], batch, threads, ROWS.div_ceil(batch), open_epoch));
             }
@@ -138,22 +141,24 @@ fn inference(isa: Isa, batch: usize, threads: usize) -> Candidate {
 /// A network in training, and who trains it.
 struct Training {
     isa: Isa,
-    optimizer: Optimizer,
+    step: Step,
     plan: Plan<'static>,
     parameters: Buffer,
     state: Buffer,
+    gradients: Buffer,
     workspace: Buffer,
 }
 
 impl Training {
-    fn new(Trained { chain, optimizer, .. }: Trained, isa: Isa, batch: usize, threads: usize) -> Self {
+    fn new(Trained { chain, optimizer, clipping, .. }: Trained, isa: Isa, batch: usize, threads: usize) -> Self {
         let plan = Plan::training(chain.network(), batch, threads);
         Self {
             isa,
-            optimizer,
+            step: Step { clipping, ..Step::new(optimizer) },
             plan,
             parameters: parameters(&plan),
             state: Buffer::zeros(plan.state_len(optimizer.numbers_per_parameter())),
+            gradients: Buffer::zeros(if clipping == Clipping::None { 0 } else { plan.parameters_len() }),
             workspace: Buffer::zeros(plan.workspace_len()),
         }
     }
@@ -161,8 +166,8 @@ impl Training {
     fn step(&mut self, executor: &dyn Executor, batch: &Batch<'_>) {
         let context = Context { isa: self.isa, plan: &self.plan, executor };
         let (parameters, state, workspace) = (self.parameters.get_mut(), self.state.get_mut(), self.workspace.get_mut());
-        let mut memory = Memory { parameters, state, gradients: &mut [], workspace };
-        black_box(train_step(&context, &self.optimizer.into(), black_box(batch), &mut memory));
+        let mut memory = Memory { parameters, state, gradients: self.gradients.get_mut(), workspace };
+        black_box(train_step(&context, &self.step, black_box(batch), &mut memory));
     }
 }
 

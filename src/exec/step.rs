@@ -5,10 +5,12 @@ use super::part::Noise;
 use super::pass::Pass;
 use super::update::{Gradients, update_stored};
 use super::{Batch, Context, Report, check};
-use crate::kernels::clipping::{factor_by_global_norm, factor_by_norm, sum_of_squares};
-use crate::kernels::optimizers::Optimizer;
-use crate::kernels::reduce;
-use crate::plan::{BlockRef, Layer, Memory, Plan, Purpose, Tensor};
+use crate::kernels::MatRef;
+use crate::kernels::clipping::{factor_by_global_norm, factor_by_norm, sum_of_squares, sums_of_squares};
+use crate::kernels::optimizers::{Adjusted, Optimizer};
+use crate::kernels::reduce::{self, MICRO_SHARD};
+use crate::parallel::Shares;
+use crate::plan::{BlockRef, LEARNED_TENSORS, Memory, Plan, Purpose};
 
 /// What becomes of gradients before the optimizer uses them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -85,46 +87,63 @@ pub fn gradients(context: &Context<'_>, noise: &Noise, batch: &Batch<'_>, memory
     report
 }
 
-/// One step of an optimizer with the gradients in [`Memory::gradients`].
+/// One step of an optimizer with the gradients in [`Memory::gradients`], which stay as they are.
 ///
 /// # Panics
-/// If a buffer is too short.
+/// If a buffer is too short; the workspace may be, unless gradients are clipped by a norm.
 #[track_caller]
 pub fn update(context: &Context<'_>, step: &Step, memory: &mut Memory<'_>) {
-    let (isa, plan) = (context.isa, context.plan);
+    let plan = context.plan;
     check_state(plan, step, memory);
     check_gradients(plan, memory);
-    let gradients = &mut *memory.gradients;
-    if let Clipping::Value(limit) = step.clipping {
-        // NaN stays, as in the step that clips in registers.
-        let clip = |g: &mut f32| {
-            *g = if *g < -limit {
-                -limit
-            } else if *g > limit {
-                limit
-            } else {
-                *g
-            }
-        };
-        let tensors = plan.layers().iter().flat_map(Layer::tensors).filter(|tensor| tensor.trainable);
-        tensors.for_each(|tensor| gradients[tensor.region.range()].iter_mut().for_each(clip));
-    }
-    let gradients = &*gradients;
-    let square = |tensor: &Tensor| sum_of_squares(isa, tensor.region.of(gradients));
-    let global = match step.clipping {
-        Clipping::GlobalNorm(limit) => {
-            let tensors = plan.layers().iter().flat_map(Layer::tensors).filter(|tensor| tensor.trainable);
-            let squares = reduce::sum(tensors.map(|tensor| square(&tensor)));
-            factor_by_global_norm(libm::sqrtf(squares), limit)
-        }
-        _ => 1.0,
-    };
-    let factor = |tensor: &Tensor| match step.clipping {
-        Clipping::Norm(limit) => factor_by_norm(libm::sqrtf(square(tensor)), limit),
-        _ => global,
-    };
+    let plain = Adjusted::new(step.optimizer);
     let parameters = &mut memory.parameters[..plan.parameters_len()];
-    update_stored(context, &step.optimizer, factor, gradients, (parameters, memory.state));
+    let mut update = |rule: &(dyn Fn(usize, usize) -> Adjusted + Sync)| {
+        update_stored(context, rule, memory.gradients, (&mut *parameters, &mut *memory.state));
+    };
+    match step.clipping {
+        Clipping::None => update(&|_, _| plain),
+        Clipping::Value(limit) => update(&|_, _| Adjusted { limit, ..plain }),
+        Clipping::Norm(limit) => {
+            let squares = squares_of_tensors(context, memory.gradients, memory.workspace);
+            let norm = |layer, tensor| libm::sqrtf(squares[layer * LEARNED_TENSORS + tensor]);
+            update(&|layer, tensor| Adjusted { factor: factor_by_norm(norm(layer, tensor), limit), ..plain });
+        }
+        Clipping::GlobalNorm(limit) => {
+            let squares = squares_of_tensors(context, memory.gradients, memory.workspace);
+            let factor = factor_by_global_norm(libm::sqrtf(reduce::sum(squares.iter().copied())), limit);
+            update(&|_, _| Adjusted { factor, ..plain });
+        }
+    }
+}
+
+/// The sum of squares of each tensor of each layer, zeros for those that it does not have. The workspace keeps all else that it holds.
+#[track_caller]
+fn squares_of_tensors<'a>(context: &Context<'_>, gradients: &[f32], workspace: &'a mut [f32]) -> &'a [f32] {
+    let Context { isa, plan, executor } = *context;
+    let (expected, found) = (plan.workspace_len(), workspace.len());
+    assert!(found >= expected, "workspace: at least {expected} elements expected, found {found}");
+    let (squares, of_shards) = workspace[plan.squares_range()].split_at_mut(plan.layers().len() * LEARNED_TENSORS);
+    for (layer, squares) in plan.layers().iter().zip(squares.chunks_exact_mut(LEARNED_TENSORS)) {
+        for (tensor, square) in layer.learned_tensors().iter().zip(squares) {
+            let x = tensor.region.of(gradients);
+            let of_shards = &mut of_shards[..x.rows().div_ceil(MICRO_SHARD)];
+            let per_part = of_shards.len().div_ceil(plan.parts());
+            if of_shards.len() <= 1 {
+                *square = sum_of_squares(isa, x);
+                continue;
+            }
+            let shares = Shares::new(&mut *of_shards, per_part);
+            executor.run(&|part| {
+                let first = x.rows().min(part * per_part * MICRO_SHARD);
+                let rows = (x.rows() - first).min(per_part * MICRO_SHARD);
+                let x = MatRef::new(&x.data()[first * x.leading_dimension()..], rows, x.columns(), x.leading_dimension());
+                sums_of_squares(isa, x, shares.take(part));
+            });
+            *square = reduce::sum(of_shards.iter().copied());
+        }
+    }
+    squares
 }
 
 /// Each part its rows: forward, losses, backward.

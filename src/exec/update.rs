@@ -8,7 +8,7 @@ use crate::kernels::gemm::{Epilogue, RowBlocks, Updated, UpdatedByRow, gemm_tran
 use crate::kernels::optimizers::{Adjusted, MAX_PARAMETERS, Optimizer, RowRule, add_penalty, first};
 use crate::kernels::reduce::column_sums_into;
 use crate::parallel::Shares;
-use crate::plan::{BlockRef, Layer, Penalty, Region, Statistics, Tensor, Value};
+use crate::plan::{BlockRef, LEARNED_TENSORS, Layer, Penalty, Region, Statistics, Value};
 use crate::simd::{Isa, LANES, MapOp, Simd};
 use core::ops::Range;
 
@@ -71,20 +71,18 @@ impl Columns<'_> {
 /// wait for the layer before, there is no reason.
 const LAYERS_PER_RUN: usize = 4;
 
-/// The tensors of a layer, in the parts' shares. A buffer that the optimizer does not have is empty.
+/// The tensors of a layer in some buffers that have the layout of the parameters, in the parts' shares. A buffer may be empty.
 struct LayerShares<'a> {
     number: usize,
     layer: &'a Layer,
-    /// Rows of the kernel in a share, and columns of the other tensors.
     rows_per_part: usize,
     columns_per_part: usize,
-    /// Of the parameters and of each kind of state: kernel, bias, gamma, beta and alpha.
-    buffers: [[Shares<'a, f32>; 5]; MAX_PARAMETERS],
+    buffers: [[Shares<'a, f32>; LEARNED_TENSORS]; MAX_PARAMETERS],
 }
 
 impl<'a> LayerShares<'a> {
     fn new((number, layer): (usize, &'a Layer), parts: usize, buffers: [&'a mut [f32]; MAX_PARAMETERS]) -> Self {
-        let (rows_per_part, columns_per_part) = (layer.in_dim.div_ceil(parts), columns_per_part(layer, parts));
+        let (rows_per_part, columns_per_part) = (layer.kernel.rows.div_ceil(parts), columns_per_part(layer, parts));
         let buffers = buffers.map(|buffer| {
             let (mut rest, mut end) = (buffer, layer.range().start);
             let mut take = |region: Region, share: usize| {
@@ -100,6 +98,23 @@ impl<'a> LayerShares<'a> {
         });
         Self { number, layer, rows_per_part, columns_per_part, buffers }
     }
+
+    /// Rows of the kernel in a share.
+    fn rows(&self, part: usize) -> Range<usize> {
+        let first = self.layer.kernel.rows.min(part * self.rows_per_part);
+        first..self.layer.kernel.rows.min(first + self.rows_per_part)
+    }
+
+    /// Columns of the other tensors in a share.
+    fn columns(&self, part: usize) -> Range<usize> {
+        let first = self.layer.out_dim.min(part * self.columns_per_part);
+        first..self.layer.out_dim.min(first + self.columns_per_part)
+    }
+
+    /// A share of each buffer of each tensor.
+    fn take(&self, part: usize) -> [[&'a mut [f32]; MAX_PARAMETERS]; LEARNED_TENSORS] {
+        core::array::from_fn(|tensor| self.buffers.each_ref().map(|shares| shares[tensor].take(part)))
+    }
 }
 
 /// Takes a slice of `len` elements from the front of another, behind some that are left out. An empty one gives empty slices.
@@ -110,54 +125,53 @@ fn take_front<'a>(rest: &mut &'a mut [f32], left_out: usize, len: usize) -> &'a 
     here
 }
 
+/// Each part its shares of all layers with parameters, in buffers that have their layout.
+fn on_all_shares(context: &Context<'_>, buffers: [&mut [f32]; MAX_PARAMETERS], work: impl Fn(&LayerShares<'_>, usize) + Sync) {
+    let Context { plan, executor, .. } = *context;
+    let (mut rest, mut end) = (buffers, 0);
+    let mut layers = plan.layers().iter().enumerate().filter(|(_, layer)| !layer.range().is_empty()).peekable();
+    while layers.peek().is_some() {
+        let some: [Option<LayerShares<'_>>; LAYERS_PER_RUN] = core::array::from_fn(|_| {
+            let (number, layer) = layers.next()?;
+            let range = layer.range();
+            let buffers = rest.each_mut().map(|rest| take_front(rest, range.start - end, range.len()));
+            end = range.end;
+            Some(LayerShares::new((number, layer), plan.parts(), buffers))
+        });
+        executor.run(&|part| some.iter().flatten().for_each(|shares| work(shares, part)));
+    }
+}
+
 impl Gradients<'_> {
     /// One step of an optimizer, whose gradients never reach memory.
     pub(super) fn update(&self, optimizer: &Optimizer, parameters: &mut [f32], state: &mut [f32]) {
-        let Context { plan, executor, .. } = self.context;
-        let (mut rest, mut end) = (with_state(parameters, state), 0);
-        let mut layers = plan.layers().iter().enumerate().filter(|(_, layer)| !layer.range().is_empty()).peekable();
-        while layers.peek().is_some() {
-            let some: [Option<LayerShares<'_>>; LAYERS_PER_RUN] = core::array::from_fn(|_| {
-                let (number, layer) = layers.next()?;
-                let range = layer.range();
-                let buffers = rest.each_mut().map(|rest| take_front(rest, range.start - end, range.len()));
-                end = range.end;
-                Some(LayerShares::new((number, layer), plan.parts(), buffers))
-            });
-            executor.run(&|part| some.iter().flatten().for_each(|shares| self.update_share(optimizer, shares, part)));
-        }
+        on_all_shares(&self.context, with_state(parameters, state), |shares, part| self.update_share(optimizer, shares, part));
     }
 
-    /// One part's share of a layer.
     fn update_share(&self, optimizer: &Optimizer, shares: &LayerShares<'_>, part: usize) {
-        let LayerShares { number, layer, rows_per_part, columns_per_part: width, ref buffers } = *shares;
-        let isa = self.context.isa;
-        let [kernel, bias, gamma, beta, alpha] =
-            core::array::from_fn(|tensor| buffers.each_ref().map(|shares| shares[tensor].take(part)));
+        let (isa, number, layer) = (self.context.isa, shares.number, shares.layer);
+        let [kernel, bias, gamma, beta, alpha] = shares.take(part);
+        let (rows, columns) = (shares.rows(part), shares.columns(part));
         let dz = self.blocks.gradient(number);
-        let first = part * rows_per_part;
-        if layer.is_product() && first < layer.in_dim {
-            let count = rows_per_part.min(layer.in_dim - first);
+        if !rows.is_empty() {
             let rule = self.adjusted(optimizer, layer.spec.kernel_penalty);
             let x = self.value(layer.spec.input);
-            Columns { x, first, count, dz }.update(isa, &rule, kernel, layer.kernel.leading_dimension);
+            Columns { x, first: rows.start, count: rows.len(), dz }.update(isa, &rule, kernel, layer.kernel.leading_dimension);
         }
-        let first = part * width;
-        if first >= layer.out_dim {
+        if columns.is_empty() {
             return;
         }
         let rule = self.adjusted(optimizer, Penalty::NONE);
         if !layer.bias.is_empty() {
-            update_by_column_sums(isa, dz, first, &self.adjusted(optimizer, layer.spec.bias_penalty), bias);
+            update_by_column_sums(isa, dz, columns.start, &self.adjusted(optimizer, layer.spec.bias_penalty), bias);
+        }
+        if !layer.alpha.is_empty() {
+            update_by_column_sums(isa, self.blocks.sums(number), columns.start, &rule, alpha);
         }
         if !layer.gamma.is_empty() {
             let [_, _, _, dgamma, dbeta] = Statistics::rows(layer, self.statistics);
-            let columns = first..layer.out_dim.min(first + width);
             rule.update_row(isa, &dgamma[columns.clone()], gamma);
             rule.update_row(isa, &dbeta[columns], beta);
-        }
-        if !layer.alpha.is_empty() {
-            update_by_column_sums(isa, self.blocks.sums(number), first, &rule, alpha);
         }
     }
 
@@ -172,37 +186,40 @@ impl Gradients<'_> {
 
     /// Writes the gradients of all tensors, that of their penalties included, in the layout of the parameters.
     pub(super) fn store(&self, parameters: &[f32], gradients: &mut [f32]) {
-        let Context { isa, plan, executor } = self.context;
-        for (i, layer) in plan.layers().iter().enumerate() {
-            let dz = self.blocks.gradient(i);
-            if layer.is_product() {
-                let (x, Region { leading_dimension, columns, .. }) = (self.value(layer.spec.input), layer.kernel);
-                let rows_per_part = layer.in_dim.div_ceil(plan.parts());
-                let shares = Shares::new(&mut gradients[layer.kernel.range()], rows_per_part * leading_dimension);
-                executor.run(&|part| {
-                    let first = part * rows_per_part;
-                    if first < layer.in_dim {
-                        let rows = rows_per_part.min(layer.in_dim - first);
-                        let c = MatMut::new(shares.take(part), rows, columns, leading_dimension);
-                        gemm_transposed(isa, x, (first, rows), dz, &mut stored(c));
-                    }
-                });
+        on_all_shares(&self.context, with_state(gradients, &mut []), |shares, part| self.store_share(parameters, shares, part));
+    }
+
+    fn store_share(&self, parameters: &[f32], shares: &LayerShares<'_>, part: usize) {
+        let (isa, number, layer) = (self.context.isa, shares.number, shares.layer);
+        let [kernel, bias, gamma, beta, alpha] = shares.take(part).map(|[gradients, ..]| gradients);
+        let (rows, columns) = (shares.rows(part), shares.columns(part));
+        let dz = self.blocks.gradient(number);
+        let with_penalty = |Penalty { l1, l2 }: Penalty, weights: &[f32], gradients: &mut [f32]| {
+            if (l1, l2) != (0.0, 0.0) {
+                add_penalty(isa, l1, l2, weights, gradients);
             }
-            let mut row = |region: Region, values: &dyn Fn(&mut [f32])| {
-                if !region.is_empty() {
-                    values(&mut gradients[region.range()][..region.columns]);
-                }
-            };
-            row(layer.bias, &|row| column_sums_into(isa, dz, 0, Replaced, [row]));
-            row(layer.gamma, &|row| row.copy_from_slice(Statistics::rows(layer, self.statistics)[3]));
-            row(layer.beta, &|row| row.copy_from_slice(Statistics::rows(layer, self.statistics)[4]));
-            row(layer.alpha, &|row| column_sums_into(isa, self.blocks.sums(i), 0, Replaced, [row]));
-            for Tensor { region, penalty, .. } in layer.tensors().into_iter().filter(|tensor| !tensor.penalty.is_none()) {
-                for j in 0..region.rows {
-                    let weights = region.of(parameters).row(j);
-                    add_penalty(isa, penalty.l1, penalty.l2, weights, region.of_mut(gradients).row_mut(j));
-                }
+        };
+        if !rows.is_empty() {
+            let mut c = MatMut::new(kernel, rows.len(), layer.kernel.columns, layer.kernel.leading_dimension);
+            gemm_transposed(isa, self.value(layer.spec.input), (rows.start, rows.len()), dz, &mut stored(c.reborrow()));
+            for (i, row) in rows.enumerate() {
+                with_penalty(layer.spec.kernel_penalty, layer.kernel.of(parameters).row(row), c.row_mut(i));
             }
+        }
+        if columns.is_empty() {
+            return;
+        }
+        if !layer.bias.is_empty() {
+            column_sums_into(isa, dz, columns.start, Replaced, [&mut *bias]);
+            with_penalty(layer.spec.bias_penalty, &layer.bias.of(parameters).row(0)[columns.clone()], bias);
+        }
+        if !layer.alpha.is_empty() {
+            column_sums_into(isa, self.blocks.sums(number), columns.start, Replaced, [alpha]);
+        }
+        if !layer.gamma.is_empty() {
+            let [_, _, _, dgamma, dbeta] = Statistics::rows(layer, self.statistics);
+            gamma.copy_from_slice(&dgamma[columns.clone()]);
+            beta.copy_from_slice(&dbeta[columns]);
         }
     }
 }
@@ -230,33 +247,29 @@ fn update_by_column_sums(isa: Isa, x: RowBlocks<'_>, first: usize, rule: &Adjust
     }
 }
 
-/// One step of an optimizer with gradients that are stored in the layout of the parameters, those of each tensor multiplied by a factor of
-/// its own.
+/// One step of an optimizer with gradients that are stored in the layout of the parameters. The rule may be another for each tensor of each
+/// layer.
 pub(super) fn update_stored(
     context: &Context<'_>,
-    optimizer: &Optimizer,
-    factor: impl Fn(&Tensor) -> f32,
+    rule: impl Fn(usize, usize) -> Adjusted + Sync,
     gradients: &[f32],
     (parameters, state): (&mut [f32], &mut [f32]),
 ) {
-    let Context { isa, plan, executor } = *context;
-    let mut parameters = with_state(parameters, state);
-    let tensors = plan.layers().iter().flat_map(Layer::tensors);
-    for tensor in tensors.filter(|tensor| tensor.trainable && !tensor.region.is_empty()) {
-        let Region { rows, columns, leading_dimension, .. } = tensor.region;
-        let rows_per_part = rows.div_ceil(plan.parts());
-        let buffers = part_of_each(parameters.each_mut().map(|buffer| &mut **buffer), tensor.region.range());
-        let shares = buffers.map(|buffer| Shares::new(buffer, rows_per_part * leading_dimension));
-        let rule = Adjusted { factor: factor(&tensor), ..Adjusted::new(*optimizer) };
-        let gradient = tensor.region.of(gradients);
-        executor.run(&|part| {
-            let mut buffers = shares.each_ref().map(|share| share.take(part));
-            let first = (part * rows_per_part).min(rows);
-            for (i, row) in (first..rows.min(first + rows_per_part)).enumerate() {
-                let start = i * leading_dimension;
-                let parameters = part_of_each(buffers.each_mut().map(|buffer| &mut **buffer), start..start + columns);
-                rule.update_row(isa, gradient.row(row), parameters);
-            }
-        });
-    }
+    let isa = context.isa;
+    on_all_shares(context, with_state(parameters, state), |shares, part| {
+        let [mut kernel, others @ ..] = shares.take(part);
+        let Region { columns, leading_dimension, .. } = shares.layer.kernel;
+        let of_kernel = rule(shares.number, 0);
+        for (i, row) in shares.rows(part).enumerate() {
+            let start = i * leading_dimension;
+            let parameters = part_of_each(kernel.each_mut().map(|buffer| &mut **buffer), start..start + columns);
+            of_kernel.update_row(isa, shares.layer.kernel.of(gradients).row(row), parameters);
+        }
+        let columns = shares.columns(part);
+        let of_rows = shares.layer.learned_tensors().into_iter().zip(0..).skip(1);
+        for ((tensor, number), parameters) in of_rows.zip(others).filter(|((tensor, _), _)| !tensor.region.is_empty()) {
+            let gradient = &tensor.region.of(gradients).row(0)[columns.clone()];
+            rule(shares.number, number).update_row(isa, gradient, parameters);
+        }
+    });
 }

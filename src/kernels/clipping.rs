@@ -17,12 +17,11 @@
 
 use super::matrix::MatRef;
 use super::reduce::{self, MICRO_SHARD};
-use crate::simd::{Isa, LANES, Simd, SimdOp};
+use crate::simd::{Isa, LANES, Simd, SimdOp, unroll};
 
 /// `sum over i and j of x[i][j]^2`
 pub fn sum_of_squares(isa: Isa, x: MatRef<'_>) -> f32 {
-    let shards = (0..x.rows()).step_by(MICRO_SHARD);
-    reduce::sum(shards.map(|first| isa.run(SquaresOfShard { x, first })))
+    reduce::sum(squares_of_shards(isa, x))
 }
 
 /// `y[s] = sum over the rows i of micro-shard s and over j of x[i][j]^2`: the share of one thread. [`reduce::sum`] of the results of all
@@ -37,28 +36,45 @@ pub fn sum_of_squares(isa: Isa, x: MatRef<'_>) -> f32 {
 pub fn sums_of_squares(isa: Isa, x: MatRef<'_>, y: &mut [f32]) {
     let shards = x.rows().div_ceil(MICRO_SHARD);
     assert!(y.len() == shards, "sums of {shards} micro-shards expected, found {}", y.len());
-    for (shard, sum) in y.iter_mut().enumerate() {
-        *sum = isa.run(SquaresOfShard { x, first: shard * MICRO_SHARD });
+    for (y, sum) in y.iter_mut().zip(squares_of_shards(isa, x)) {
+        *y = sum;
     }
 }
 
-struct SquaresOfShard<'a> {
+/// The sum of each micro-shard. Four at once as far as they go: the sum of one waits for itself.
+fn squares_of_shards(isa: Isa, x: MatRef<'_>) -> impl Iterator<Item = f32> {
+    const ROWS: usize = 4 * MICRO_SHARD;
+    let by_four = x.rows() - x.rows() % ROWS;
+    let fours = (0..by_four).step_by(ROWS).flat_map(move |first| isa.run(SquaresOfShards::<4> { x, first }));
+    let others = (by_four..x.rows()).step_by(MICRO_SHARD).flat_map(move |first| isa.run(SquaresOfShards::<1> { x, first }));
+    fours.chain(others)
+}
+
+/// So many micro-shards from row `first` on, of which only a single one may be partial.
+struct SquaresOfShards<'a, const N: usize> {
     x: MatRef<'a>,
     first: usize,
 }
 
-impl SimdOp for SquaresOfShard<'_> {
-    type Output = f32;
+impl<const N: usize> SimdOp for SquaresOfShards<'_, N> {
+    type Output = [f32; N];
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> f32 {
-        let mut sum = simd.zero();
-        for i in self.first..self.x.rows().min(self.first + MICRO_SHARD) {
-            for chunk in self.x.row(i).chunks(LANES) {
-                let x = simd.load_first(chunk);
-                sum = simd.mul_add(x, x, sum);
+    fn run<S: Simd>(self, simd: S) -> [f32; N] {
+        let Self { x, first } = self;
+        let mut sums = [simd.zero(); N];
+        for i in first..x.rows().min(first + MICRO_SHARD) {
+            let rows: [&[f32]; N] = core::array::from_fn(|shard| x.row(i + shard * MICRO_SHARD));
+            for start in (0..x.columns()).step_by(LANES) {
+                let columns = start..x.columns().min(start + LANES);
+                unroll!(N, shard => {
+                    let x = simd.load_first(&rows[shard][columns.clone()]);
+                    sums[shard] = simd.mul_add(x, x, sums[shard]);
+                });
             }
         }
-        simd.sum_lanes(sum)
+        let mut totals = [0.0; N];
+        unroll!(N, shard => totals[shard] = simd.sum_lanes(sums[shard]));
+        totals
     }
 }
 

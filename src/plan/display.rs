@@ -70,6 +70,9 @@ impl fmt::Display for Plan<'_> {
         if self.lengths.statistics > 0 {
             total(f, "statistics", self.lengths.statistics)?;
         }
+        if self.lengths.squares > 0 {
+            total(f, "squares of gradients", self.lengths.squares)?;
+        }
         Ok(())
     }
 }

@@ -97,6 +97,9 @@ pub struct Tensor {
     pub trainable: bool,
 }
 
+/// How many tensors of a layer have gradients.
+pub(crate) const LEARNED_TENSORS: usize = 5;
+
 impl Layer {
     /// A layer that has not been arranged yet.
     pub const EMPTY: Self = Self {
@@ -137,6 +140,12 @@ impl Layer {
             tensor("moving_variance", self.moving_variance, Penalty::NONE, false),
             tensor("alpha", self.alpha, Penalty::NONE, true),
         ]
+    }
+
+    /// Those that have gradients: kernel, bias, gamma, beta and alpha.
+    pub(crate) const fn learned_tensors(&self) -> [Tensor; LEARNED_TENSORS] {
+        let [kernel, bias, gamma, beta, _, _, alpha] = self.tensors();
+        [kernel, bias, gamma, beta, alpha]
     }
 
     /// The number of parameters that an optimizer changes.

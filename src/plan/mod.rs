@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | parameters | per layer, as far as it has them: kernel, bias, gamma, beta, moving mean and variance, alpha | [`Plan::parameters_len`] |
 //! | optimizer state | as many copies of the parameters' layout as the optimizer has numbers per parameter | [`Plan::state_len`] |
-//! | workspace | a block for each part of a run: its rows of everything below; then the statistics of normalizations | [`Plan::workspace_len`] |
+//! | workspace | a block for each part of a run: its rows of everything below; then the statistics of normalizations; then sums of squares of gradients | [`Plan::workspace_len`] |
 //!
 //! A block of the workspace for training holds, for the part's rows of the minibatch: the gathered inputs, the outputs of all layers,
 //! the gradients by them, the losses, the gathered targets, the masks of ReLU and dropout, the sums that a normalization or a derivative needs, and scratch for
@@ -34,6 +34,7 @@ mod spec;
 
 pub use buffers::{Aligned, Memory};
 pub(crate) use buffers::{Block, BlockRef, Statistics, read_and_write};
+pub(crate) use layer::LEARNED_TENSORS;
 pub use layer::{Input, Layer, Tensor};
 #[cfg(feature = "model")]
 pub(crate) use network::misplaced;
@@ -42,6 +43,7 @@ pub use network::{Chain, MAX_INPUTS, MAX_OUTPUTS, Network, arrange, sequential};
 pub use region::{Region, leading_dimension};
 pub use spec::{Activation, BatchNorm, Dropout, LayerSpec, Loss, Operation, Output, Penalty, Value};
 
+use crate::kernels::reduce::MICRO_SHARD;
 use crate::parallel::MAX_PARTS;
 use crate::simd::{LANES, round_up_to_lanes};
 use core::ops::Range;
@@ -87,6 +89,7 @@ struct Lengths {
     /// Elements of all of these.
     block: usize,
     statistics: usize,
+    squares: usize,
 }
 
 impl Lengths {
@@ -103,6 +106,7 @@ impl Lengths {
         scratch: 0,
         block: 0,
         statistics: 0,
+        squares: 0,
     };
 }
 
@@ -171,6 +175,7 @@ impl<'a> Plan<'a> {
             counted.masks = round_up_to_lanes((rows * (last.words_before + last.mask_words())).div_ceil(2));
             counted.sums = rows * (last.sums_before + last.sums_leading_dimension());
             counted.statistics = last.statistics_before + if last.gamma.is_empty() { 0 } else { STATISTICS * width };
+            counted.squares = self.layers().len() * LEARNED_TENSORS + self.most_rows_of_weights().div_ceil(MICRO_SHARD);
         }
         let values = counted.inputs + counted.outputs + counted.gradients + counted.losses + counted.targets;
         counted.block = values + counted.masks + counted.sums + counted.scratch;
@@ -253,7 +258,7 @@ impl<'a> Plan<'a> {
 
     /// Elements of the workspace.
     pub const fn workspace_len(&self) -> usize {
-        self.blocks_len() + self.lengths.statistics
+        self.squares_range().end
     }
 
     /// The number of rows of each part, but for the last ones, when a minibatch has `rows` rows.
@@ -320,9 +325,26 @@ impl<'a> Plan<'a> {
         self.parts * self.lengths.block
     }
 
+    /// What a norm of gradients is made of: the sum of squares of each tensor that has a gradient, then room for those of the micro-shards of
+    /// one of them.
+    pub(crate) const fn squares_range(&self) -> Range<usize> {
+        let start = self.blocks_len() + self.lengths.statistics;
+        start..start + self.lengths.squares
+    }
+
     /// Elements of the part of the workspace that belongs to one part of a run.
     pub(crate) const fn block_len(&self) -> usize {
         self.lengths.block
+    }
+
+    const fn most_rows_of_weights(&self) -> usize {
+        let (mut most, mut i) = (1, 0);
+        while i < self.layers().len() {
+            let rows = self.layers()[i].kernel.rows;
+            most = if rows > most { rows } else { most };
+            i += 1;
+        }
+        most
     }
 
     const fn inputs_per_row(&self) -> usize {

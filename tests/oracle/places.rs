@@ -165,7 +165,7 @@ fn nothing_else_overlaps() {
             let map = Map::of(&plan);
             check_order(&map.parameters, plan.parameters_len(), &format!("{graph:?}"));
             assert_eq!(map.workspace_len, plan.workspace_len(), "{graph:?}");
-            assert_eq!(map.workspace_len, 2 * map.block_len + map.statistics_len, "{graph:?}");
+            assert_eq!(map.workspace_len, 2 * map.block_len + map.statistics_len + map.squares_len, "{graph:?}");
             let ends = map.block.iter().map(|line| line.offset + line.len);
             assert!(ends.max().is_some_and(|end| end <= map.block_len), "{graph:?}");
         }

@@ -33,6 +33,8 @@ pub(super) struct Map {
     pub(super) block_len: usize,
     /// Behind the blocks.
     pub(super) statistics_len: usize,
+    /// Behind those.
+    pub(super) squares_len: usize,
     pub(super) parameters: Vec<Line>,
     pub(super) block: Vec<Line>,
 }
@@ -46,6 +48,7 @@ impl Map {
             workspace_len: 0,
             block_len: 0,
             statistics_len: 0,
+            squares_len: 0,
             parameters: Vec::new(),
             block: Vec::new(),
         };
@@ -57,6 +60,7 @@ impl Map {
                 "workspace" => map.workspace_len = number(words[0]),
                 "one block of it" => map.block_len = number(words[0]),
                 "statistics" => map.statistics_len = number(words[0]),
+                "squares of gradients" => map.squares_len = number(words[0]),
                 name => {
                     let (offset, len) = (number(words[0]), number(words[1]));
                     let matrix = (words.len() > 3).then(|| (number(words[2]), number(words[4]), number(words[5])));
@@ -99,7 +103,7 @@ fn regions_are_disjoint_in_order_and_inside() {
         for plan in [Plan::training(graph.network(), batch, parts), Plan::inference(graph.network(), batch, parts)] {
             let map = Map::of(&plan);
             assert_eq!((map.parameters_len, map.workspace_len), (plan.parameters_len(), plan.workspace_len()), "{context}");
-            assert_eq!(map.workspace_len, parts * map.block_len, "{context}");
+            assert_eq!(map.workspace_len, parts * map.block_len + map.squares_len, "{context}");
             check_order(&map.parameters, map.parameters_len, &context);
             let shapes = map.parameters.iter().map(|line| line.matrix.map(|(rows, columns, _)| rows * columns));
             assert_eq!(shapes.sum::<Option<usize>>(), Some(plan.parameter_count()), "{context}");
