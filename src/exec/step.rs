@@ -10,7 +10,7 @@ use crate::kernels::clipping::{factor_by_global_norm, factor_by_norm, sum_of_squ
 use crate::kernels::optimizers::{Adjusted, Optimizer};
 use crate::kernels::reduce::{self, MICRO_SHARD};
 use crate::parallel::Shares;
-use crate::plan::{BlockRef, LEARNED_TENSORS, Memory, Plan, Purpose};
+use crate::plan::{BlockRef, LEARNED_TENSORS, Layer, Memory, Plan, Purpose};
 
 /// What becomes of gradients before the optimizer uses them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -120,30 +120,34 @@ pub fn update(context: &Context<'_>, step: &Step, memory: &mut Memory<'_>) {
 /// The sum of squares of each tensor of each layer, zeros for those that it does not have. The workspace keeps all else that it holds.
 #[track_caller]
 fn squares_of_tensors<'a>(context: &Context<'_>, gradients: &[f32], workspace: &'a mut [f32]) -> &'a [f32] {
-    let Context { isa, plan, executor } = *context;
+    let plan = context.plan;
+    assert!(plan.purpose() == Purpose::Training, "a plan for training expected, found one for {:?}", plan.purpose());
     let (expected, found) = (plan.workspace_len(), workspace.len());
     assert!(found >= expected, "workspace: at least {expected} elements expected, found {found}");
     let (squares, of_shards) = workspace[plan.squares_range()].split_at_mut(plan.layers().len() * LEARNED_TENSORS);
-    for (layer, squares) in plan.layers().iter().zip(squares.chunks_exact_mut(LEARNED_TENSORS)) {
-        for (tensor, square) in layer.learned_tensors().iter().zip(squares) {
-            let x = tensor.region.of(gradients);
-            let of_shards = &mut of_shards[..x.rows().div_ceil(MICRO_SHARD)];
-            let per_part = of_shards.len().div_ceil(plan.parts());
-            if of_shards.len() <= 1 {
-                *square = sum_of_squares(isa, x);
-                continue;
-            }
-            let shares = Shares::new(&mut *of_shards, per_part);
-            executor.run(&|part| {
-                let first = x.rows().min(part * per_part * MICRO_SHARD);
-                let rows = (x.rows() - first).min(per_part * MICRO_SHARD);
-                let x = MatRef::new(&x.data()[first * x.leading_dimension()..], rows, x.columns(), x.leading_dimension());
-                sums_of_squares(isa, x, shares.take(part));
-            });
-            *square = reduce::sum(of_shards.iter().copied());
-        }
+    let tensors = plan.layers().iter().flat_map(Layer::learned_tensors);
+    for (tensor, square) in tensors.zip(squares.iter_mut()) {
+        *square = sum_of_squares_by_all(context, tensor.region.of(gradients), of_shards);
     }
     squares
+}
+
+/// The sum of squares of a matrix, each part its micro-shards, whose sums go to the front of `of_shards`.
+fn sum_of_squares_by_all(context: &Context<'_>, x: MatRef<'_>, of_shards: &mut [f32]) -> f32 {
+    let Context { isa, plan, executor } = *context;
+    let of_shards = &mut of_shards[..x.rows().div_ceil(MICRO_SHARD)];
+    if of_shards.len() <= 1 {
+        return sum_of_squares(isa, x);
+    }
+    let per_part = of_shards.len().div_ceil(plan.parts());
+    let shares = Shares::new(&mut *of_shards, per_part);
+    executor.run(&|part| {
+        let first = x.rows().min(part * per_part * MICRO_SHARD);
+        let rows = (x.rows() - first).min(per_part * MICRO_SHARD);
+        let x = MatRef::new(&x.data()[first * x.leading_dimension()..], rows, x.columns(), x.leading_dimension());
+        sums_of_squares(isa, x, shares.take(part));
+    });
+    reduce::sum(of_shards.iter().copied())
 }
 
 /// Each part its rows: forward, losses, backward.

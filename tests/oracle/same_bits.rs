@@ -229,6 +229,37 @@ fn stored_gradients() {
     }
 }
 
+/// Parts share the rows of which a norm is made, and nobody sees it.
+#[test]
+fn steps_that_a_norm_shortens() {
+    let isas: Vec<Isa> = Isa::available().collect();
+    let mut shortened = 0;
+    for (i, (name, graph)) in all_graphs().into_iter().enumerate() {
+        let isa = isas[i % isas.len()];
+        let run = |parts: usize, clipping: Clipping| {
+            let plan = Plan::training(graph.network(), BATCH, parts);
+            let context = Context { isa, plan: &plan, executor: &Serial::new(parts) };
+            let mut random = random(7);
+            let start = parameters(&plan, &mut random, f32::NAN);
+            let sample = Sample::new(&mut random, &plan, BATCH);
+            let optimizer = optimizers(1)[1];
+            let mut buffers = Buffers::new(&plan, &optimizer, start);
+            buffers.step(&context, Step { clipping, ..Step::new(optimizer) }, &sample.given().batch());
+            unpadded(&plan, &buffers.parameters)
+        };
+        let far = run(1, Clipping::None);
+        for clipping in [Clipping::Norm(1e-3), Clipping::GlobalNorm(1e-3)] {
+            let expected = run(1, clipping);
+            shortened += usize::from(expected != far);
+            for parts in [2, 3, 7, 16] {
+                assert!(run(parts, clipping) == expected, "{name}: {isa}, {parts} parts, {clipping:?}\n{graph:?}");
+            }
+        }
+    }
+    // Not those whose gradient is zero.
+    assert!(shortened > all_graphs().len(), "{shortened} of {} steps", 2 * all_graphs().len());
+}
+
 /// A layer does the same whether its parts are merged or layers of their own. Dropout takes its random numbers by the number of the
 /// layer, so layers that do nothing stand in front of the merged one.
 #[test]
