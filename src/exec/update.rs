@@ -9,6 +9,7 @@ use crate::kernels::optimizers::{Adjusted, MAX_PARAMETERS, Optimizer, RowRule, a
 use crate::kernels::reduce::column_sums_into;
 use crate::parallel::Shares;
 use crate::plan::{BlockRef, LEARNED_TENSORS, Layer, Penalty, Region, Statistics, Value};
+use crate::simd::slice::prefetch_to_write;
 use crate::simd::{Isa, LANES, MapOp, Simd};
 use core::ops::Range;
 
@@ -247,6 +248,9 @@ fn update_by_column_sums(isa: Isa, x: RowBlocks<'_>, first: usize, rule: &Adjust
     }
 }
 
+/// How many rows of weights before their update with stored gradients they are asked for.
+const ROWS_AHEAD: usize = 4;
+
 /// One step of an optimizer with gradients that are stored in the layout of the parameters. The rule may be another for each tensor of each
 /// layer.
 pub(super) fn update_stored(
@@ -262,6 +266,10 @@ pub(super) fn update_stored(
         let of_kernel = rule(shares.number, 0);
         for (i, row) in shares.rows(part).enumerate() {
             let start = i * leading_dimension;
+            if let Some(later) = kernel[0].get(start + ROWS_AHEAD * leading_dimension..) {
+                // In the forward pass the other parts have read them.
+                prefetch_to_write(isa, &later[..later.len().min(columns)]);
+            }
             let parameters = part_of_each(kernel.each_mut().map(|buffer| &mut **buffer), start..start + columns);
             of_kernel.update_row(isa, shares.layer.kernel.of(gradients).row(row), parameters);
         }

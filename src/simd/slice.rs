@@ -111,6 +111,21 @@ pub fn store<S: Simd, const V: usize>(simd: S, vectors: [S::F32; V], target: &mu
     simd.store_first(vectors[V - 1], last);
 }
 
+/// Asks for a slice as what will be written, by [`Simd::prefetch_to_write`].
+pub fn prefetch_to_write(isa: Isa, slice: &[f32]) {
+    struct Fetch<'a>(&'a [f32]);
+    impl SimdOp for Fetch<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            for line in self.0.chunks(LANES) {
+                simd.prefetch_to_write(line.as_ptr());
+            }
+        }
+    }
+    isa.run(Fetch(slice));
+}
+
 /// The largest element by the rule of [`Simd::max`], negative infinity for an empty slice. NaN is passed over.
 #[inline(always)]
 pub fn max_with<S: Simd>(simd: S, values: &[f32]) -> f32 {
