@@ -257,8 +257,12 @@ fn buffers_that_are_too_short() {
         if name != "workspace" {
             assert_eq!(train(|memory| update(&context, &plain, memory), lengths), expected);
         }
+        assert_eq!(train(|memory| update(&context, &clipped, memory), lengths), expected);
         assert_eq!(train(|memory| _ = train_step(&context, &clipped, &batch, memory), lengths), expected);
     }
+    let inference = Plan::inference(graph.network(), 4, 1);
+    let expected = "a plan for training expected, found one for Inference";
+    assert_eq!(train(|memory| update(&Context { plan: &inference, ..context }, &clipped, memory), needed), expected);
     // What is not used may be missing.
     let mut memory = needed.map(|len| vec![0.1; len]);
     let [parameters, state, _, workspace] = &mut memory;
