@@ -3,7 +3,7 @@
 use super::loss::Truth;
 use super::part::{Noise, Part};
 use super::pass::Pass;
-use super::{Batch, Context, Inputs, Report, activation, check};
+use super::{Batch, Context, Inputs, Report, activation, check, check_trains};
 use crate::kernels::softmax::softmax_forward;
 use crate::kernels::{MatMut, merge};
 use crate::parallel::Shares;
@@ -116,7 +116,7 @@ impl Part<'_> {
 /// If the plan is not for training, there is no such layer, or the workspace is too short.
 #[track_caller]
 pub fn output_statistics(plan: &Plan<'_>, workspace: &[f32], rows: usize, layer: usize) -> (f64, f64) {
-    assert!(plan.purpose() == Purpose::Training, "a plan for training expected, found one for {:?}", plan.purpose());
+    check_trains(plan);
     let values = BlockRef { plan, blocks: &workspace[..plan.blocks_len()], rows }.value(Value::Layer(layer));
     let elements = (rows * values.columns()).max(1) as f64;
     let sum =

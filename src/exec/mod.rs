@@ -210,7 +210,19 @@ fn check(context: &Context<'_>, purpose: Purpose, inputs: &[Inputs<'_>], buffers
             assert!(x.columns() == input.columns, "rows of {} inputs expected, found {}", input.columns, x.columns());
         }
     }
+    check_lengths(buffers);
+}
+
+/// The lengths of buffers as (name, expected, found).
+#[track_caller]
+fn check_lengths(buffers: &[(&str, usize, usize)]) {
     for (name, expected, found) in buffers {
         assert!(found >= expected, "{name}: at least {expected} elements expected, found {found}");
     }
+}
+
+/// That a plan is for training.
+#[track_caller]
+fn check_trains(plan: &Plan<'_>) {
+    assert!(plan.purpose() == Purpose::Training, "a plan for training expected, found one for {:?}", plan.purpose());
 }

@@ -5,6 +5,7 @@ use crate::kernels::gather::{gather, gather_bytes};
 use crate::kernels::merge;
 use crate::kernels::rng::Stream;
 use crate::kernels::{MatMut, MatRef};
+use crate::parallel::range_of_share;
 use crate::plan::{Block, Plan, Purpose, Region, Value, read_and_write};
 use crate::simd::Isa;
 use core::ops::Range;
@@ -39,8 +40,7 @@ pub(super) struct Part<'a> {
 
 /// The rows of part `part` of a minibatch of `rows` rows.
 pub(super) fn rows_of_part(plan: &Plan<'_>, rows: usize, part: usize) -> Range<usize> {
-    let per_part = plan.rows_per_part(rows);
-    (part * per_part).min(rows)..((part + 1) * per_part).min(rows)
+    range_of_share(rows, plan.rows_per_part(rows), part)
 }
 
 impl Part<'_> {

@@ -3,7 +3,7 @@
 use super::ends::biased;
 use crate::kernels::gemm::gemm;
 use crate::kernels::{MatMut, MatRef};
-use crate::parallel::{Executor, Shares};
+use crate::parallel::{Executor, Shares, range_of_share};
 use crate::simd::Isa;
 
 /// `C = A B`, each part of the executor its rows of C.
@@ -25,12 +25,11 @@ pub fn product(isa: Isa, executor: &dyn Executor, a: MatRef<'_>, b: MatRef<'_>, 
     let shares = Shares::new(c.into_data(), rows_per_part * leading_dimension);
     executor.run(&|part| {
         let share = shares.take(part);
-        let first = part * rows_per_part;
-        if first < m {
-            let rows = rows_per_part.min(m - first);
-            let start = (first * a.leading_dimension()).min(a.data().len());
-            let a = MatRef::new(&a.data()[start..], rows, k, a.leading_dimension());
-            gemm(isa, a, b, &mut biased(&[], MatMut::new(share, rows, n, leading_dimension)));
+        let rows = range_of_share(m, rows_per_part, part);
+        if !rows.is_empty() {
+            let start = (rows.start * a.leading_dimension()).min(a.data().len());
+            let a = MatRef::new(&a.data()[start..], rows.len(), k, a.leading_dimension());
+            gemm(isa, a, b, &mut biased(&[], MatMut::new(share, rows.len(), n, leading_dimension)));
         }
     });
 }

@@ -4,12 +4,12 @@ use super::loss::Truth;
 use super::part::Noise;
 use super::pass::Pass;
 use super::update::{Gradients, update_stored};
-use super::{Batch, Context, Report, check};
+use super::{Batch, Context, Report, check, check_lengths, check_trains};
 use crate::kernels::MatRef;
 use crate::kernels::clipping::{factor_by_global_norm, factor_by_norm, sum_of_squares, sums_of_squares};
 use crate::kernels::optimizers::{Adjusted, Optimizer};
 use crate::kernels::reduce::{self, MICRO_SHARD};
-use crate::parallel::Shares;
+use crate::parallel::{Shares, range_of_share};
 use crate::plan::{BlockRef, LEARNED_TENSORS, Layer, Memory, Plan, Purpose};
 
 /// What becomes of gradients before the optimizer uses them.
@@ -121,9 +121,8 @@ pub fn update(context: &Context<'_>, step: &Step, memory: &mut Memory<'_>) {
 #[track_caller]
 fn squares_of_tensors<'a>(context: &Context<'_>, gradients: &[f32], workspace: &'a mut [f32]) -> &'a [f32] {
     let plan = context.plan;
-    assert!(plan.purpose() == Purpose::Training, "a plan for training expected, found one for {:?}", plan.purpose());
-    let (expected, found) = (plan.workspace_len(), workspace.len());
-    assert!(found >= expected, "workspace: at least {expected} elements expected, found {found}");
+    check_trains(plan);
+    check_lengths(&[("workspace", plan.workspace_len(), workspace.len())]);
     let (squares, of_shards) = workspace[plan.squares_range()].split_at_mut(plan.layers().len() * LEARNED_TENSORS);
     let tensors = plan.layers().iter().flat_map(Layer::learned_tensors);
     for (tensor, square) in tensors.zip(squares.iter_mut()) {
@@ -142,9 +141,8 @@ fn sum_of_squares_by_all(context: &Context<'_>, x: MatRef<'_>, of_shards: &mut [
     let per_part = of_shards.len().div_ceil(plan.parts());
     let shares = Shares::new(&mut *of_shards, per_part);
     executor.run(&|part| {
-        let first = x.rows().min(part * per_part * MICRO_SHARD);
-        let rows = (x.rows() - first).min(per_part * MICRO_SHARD);
-        let x = MatRef::new(&x.data()[first * x.leading_dimension()..], rows, x.columns(), x.leading_dimension());
+        let rows = range_of_share(x.rows(), per_part * MICRO_SHARD, part);
+        let x = MatRef::new(&x.data()[rows.start * x.leading_dimension()..], rows.len(), x.columns(), x.leading_dimension());
         sums_of_squares(isa, x, shares.take(part));
     });
     reduce::sum(of_shards.iter().copied())
@@ -177,14 +175,12 @@ fn phase_b<'b>(pass: &'b mut Pass<'_>, limit: f32) -> Gradients<'b> {
 
 #[track_caller]
 fn check_state(plan: &Plan<'_>, step: &Step, memory: &Memory<'_>) {
-    let (expected, found) = (plan.state_len(step.optimizer.numbers_per_parameter()), memory.state.len());
-    assert!(found >= expected, "optimizer state: at least {expected} elements expected, found {found}");
-    let (expected, found) = (plan.parameters_len(), memory.parameters.len());
-    assert!(found >= expected, "parameters: at least {expected} elements expected, found {found}");
+    let state_len = plan.state_len(step.optimizer.numbers_per_parameter());
+    let parameters = ("parameters", plan.parameters_len(), memory.parameters.len());
+    check_lengths(&[("optimizer state", state_len, memory.state.len()), parameters]);
 }
 
 #[track_caller]
 fn check_gradients(plan: &Plan<'_>, memory: &Memory<'_>) {
-    let (expected, found) = (plan.parameters_len(), memory.gradients.len());
-    assert!(found >= expected, "gradients: at least {expected} elements expected, found {found}");
+    check_lengths(&[("gradients", plan.parameters_len(), memory.gradients.len())]);
 }

@@ -7,7 +7,7 @@ use crate::kernels::MatMut;
 use crate::kernels::gemm::{Epilogue, RowBlocks, Updated, UpdatedByRow, gemm_transposed};
 use crate::kernels::optimizers::{Adjusted, MAX_PARAMETERS, Optimizer, RowRule, add_penalty, first};
 use crate::kernels::reduce::column_sums_into;
-use crate::parallel::Shares;
+use crate::parallel::{Shares, range_of_share};
 use crate::plan::{BlockRef, LEARNED_TENSORS, Layer, Penalty, Region, Statistics, Value};
 use crate::simd::slice::prefetch_to_write;
 use crate::simd::{Isa, LANES, MapOp, Simd};
@@ -31,8 +31,8 @@ fn with_state<'a>(parameters: &'a mut [f32], state: &'a mut [f32]) -> [&'a mut [
 }
 
 /// A part of each buffer that there is.
-fn part_of_each(buffers: [&mut [f32]; MAX_PARAMETERS], range: Range<usize>) -> [&mut [f32]; MAX_PARAMETERS] {
-    buffers.map(|buffer| if buffer.is_empty() { buffer } else { &mut buffer[range.clone()] })
+fn part_of_each<'a>(buffers: &'a mut [&mut [f32]; MAX_PARAMETERS], range: Range<usize>) -> [&'a mut [f32]; MAX_PARAMETERS] {
+    buffers.each_mut().map(|buffer| if buffer.is_empty() { &mut [][..] } else { &mut buffer[range.clone()] })
 }
 
 /// The columns of one product whose weights are updated.
@@ -102,14 +102,12 @@ impl<'a> LayerShares<'a> {
 
     /// Rows of the kernel in a share.
     fn rows(&self, part: usize) -> Range<usize> {
-        let first = self.layer.kernel.rows.min(part * self.rows_per_part);
-        first..self.layer.kernel.rows.min(first + self.rows_per_part)
+        range_of_share(self.layer.kernel.rows, self.rows_per_part, part)
     }
 
     /// Columns of the other tensors in a share.
     fn columns(&self, part: usize) -> Range<usize> {
-        let first = self.layer.out_dim.min(part * self.columns_per_part);
-        first..self.layer.out_dim.min(first + self.columns_per_part)
+        range_of_share(self.layer.out_dim, self.columns_per_part, part)
     }
 
     /// A share of each buffer of each tensor.
@@ -195,16 +193,14 @@ impl Gradients<'_> {
         let [kernel, bias, gamma, beta, alpha] = shares.take(part).map(|[gradients, ..]| gradients);
         let (rows, columns) = (shares.rows(part), shares.columns(part));
         let dz = self.blocks.gradient(number);
-        let with_penalty = |Penalty { l1, l2 }: Penalty, weights: &[f32], gradients: &mut [f32]| {
-            if (l1, l2) != (0.0, 0.0) {
-                add_penalty(isa, l1, l2, weights, gradients);
-            }
-        };
         if !rows.is_empty() {
             let mut c = MatMut::new(kernel, rows.len(), layer.kernel.columns, layer.kernel.leading_dimension);
             gemm_transposed(isa, self.value(layer.spec.input), (rows.start, rows.len()), dz, &mut stored(c.reborrow()));
-            for (i, row) in rows.enumerate() {
-                with_penalty(layer.spec.kernel_penalty, layer.kernel.of(parameters).row(row), c.row_mut(i));
+            let penalty = layer.spec.kernel_penalty;
+            if !penalty.is_none() {
+                for (i, row) in rows.enumerate() {
+                    add_penalty(isa, penalty.l1, penalty.l2, layer.kernel.of(parameters).row(row), c.row_mut(i));
+                }
             }
         }
         if columns.is_empty() {
@@ -212,7 +208,10 @@ impl Gradients<'_> {
         }
         if !layer.bias.is_empty() {
             column_sums_into(isa, dz, columns.start, Replaced, [&mut *bias]);
-            with_penalty(layer.spec.bias_penalty, &layer.bias.of(parameters).row(0)[columns.clone()], bias);
+            let penalty = layer.spec.bias_penalty;
+            if !penalty.is_none() {
+                add_penalty(isa, penalty.l1, penalty.l2, &layer.bias.of(parameters).row(0)[columns.clone()], bias);
+            }
         }
         if !layer.alpha.is_empty() {
             column_sums_into(isa, self.blocks.sums(number), columns.start, Replaced, [alpha]);
@@ -244,7 +243,7 @@ fn update_by_column_sums(isa: Isa, x: RowBlocks<'_>, first: usize, rule: &Adjust
         let range = start..columns.min(start + sums.len());
         let sums = &mut sums[..range.len()];
         column_sums_into(isa, x, first + start, Replaced, [sums]);
-        rule.update_row(isa, sums, part_of_each(parameters.each_mut().map(|buffer| &mut **buffer), range));
+        rule.update_row(isa, sums, part_of_each(&mut parameters, range));
     }
 }
 
@@ -270,7 +269,7 @@ pub(super) fn update_stored(
                 // In the forward pass the other parts have read them.
                 prefetch_to_write(isa, &later[..later.len().min(columns)]);
             }
-            let parameters = part_of_each(kernel.each_mut().map(|buffer| &mut **buffer), start..start + columns);
+            let parameters = part_of_each(&mut kernel, start..start + columns);
             of_kernel.update_row(isa, shares.layer.kernel.of(gradients).row(row), parameters);
         }
         let columns = shares.columns(part);

@@ -11,6 +11,7 @@ mod shares;
 mod team;
 
 pub use shares::Shares;
+pub(crate) use shares::range_of_share;
 #[cfg(feature = "std")]
 pub use team::{Pool, Team};
 

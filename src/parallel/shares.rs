@@ -6,9 +6,16 @@
 
 use super::MAX_PARTS;
 use core::marker::PhantomData;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 const WORDS: usize = MAX_PARTS / u32::BITS as usize;
+
+/// What share `index` is of `len` things that are cut into shares of `len_of_share`; behind the end it is empty.
+pub(crate) fn range_of_share(len: usize, len_of_share: usize, index: usize) -> Range<usize> {
+    let start = index.saturating_mul(len_of_share).min(len);
+    start..start + len_of_share.min(len - start)
+}
 
 /// A mutable slice cut into equal shares, each of which can be taken once, from any thread.
 ///
@@ -49,11 +56,10 @@ impl<'a, T> Shares<'a, T> {
         let (word, bit) = (index / 32, 1 << (index % 32));
         let before = self.taken[word].fetch_or(bit, Ordering::Relaxed);
         assert!(before & bit == 0, "share {index} has been taken before");
-        let start = index.saturating_mul(self.len_of_share).min(self.len);
-        let len = self.len_of_share.min(self.len - start);
+        let range = range_of_share(self.len, self.len_of_share, index);
         // SAFETY: the range lies inside the slice that is borrowed for 'a. Ranges of different shares do not overlap, and the bit
         // above lets each share be taken only once, so the result is the only reference to it.
-        unsafe { core::slice::from_raw_parts_mut(self.start.add(start), len) }
+        unsafe { core::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }
 }
 

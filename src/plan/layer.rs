@@ -151,12 +151,10 @@ impl Layer {
     /// The number of parameters that an optimizer changes.
     pub const fn parameter_count(&self) -> usize {
         let mut count = 0;
-        let tensors = self.tensors();
+        let tensors = self.learned_tensors();
         let mut i = 0;
         while i < tensors.len() {
-            if tensors[i].trainable {
-                count += tensors[i].region.rows * tensors[i].region.columns;
-            }
+            count += tensors[i].region.rows * tensors[i].region.columns;
             i += 1;
         }
         count
