@@ -62,13 +62,12 @@ impl Part<'_> {
     pub(super) fn gather(&self, block: &mut Block<'_>) {
         let rows = self.range();
         for (i, inputs) in self.inputs.iter().enumerate() {
-            let placed = self.plan.value(Value::Input(i), self.rows);
-            let target = match placed {
-                Some(region) => region.of_mut(block.outputs),
-                None => self.plan.input(i, self.rows).of_mut(block.inputs),
+            let target = match (self.plan.value(Value::Input(i), self.rows), inputs) {
+                (None, Inputs::Rows(_)) => continue,
+                (None, _) => self.plan.input(i, self.rows).of_mut(block.inputs),
+                (Some(region), _) => region.of_mut(block.outputs),
             };
             match *inputs {
-                Inputs::Rows(_) if placed.is_none() => {}
                 Inputs::Rows(x) => merge::copy(rows_of(x, rows.clone()), target),
                 Inputs::Gathered { rows: x, order } => gather(self.isa, x, &order[rows.clone()], target),
                 Inputs::Bytes { rows: x, order, scaling } => gather_bytes(self.isa, x, &order[rows.clone()], scaling, target),

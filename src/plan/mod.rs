@@ -444,7 +444,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Where a value lies among the outputs of a block, for `rows` rows; nowhere for most inputs.
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn value(&self, value: Value, rows: usize) -> Option<Region> {
         match value {
             Value::Layer(i) => Some(self.output(i, rows)),

@@ -295,7 +295,7 @@ impl Simd for Avx2 {
     type Mask = [__m256; 2];
 
     // 16 registers, two a vector: 6 * 1 vectors are 12 accumulators, two registers hold a row of B, one a broadcast of A.
-    const TILE_ROWS: [usize; 4] = [6, 2, 1, 0];
+    const TILE_ROWS: [usize; 4] = [6, 2, 1, 1];
     const MASKED_LOADS_ARE_FREE: bool = false;
     const HALVES_ARE_FASTER: bool = true;
     const COLUMN_VECTORS: usize = 2;
@@ -419,11 +419,20 @@ impl Simd for Avx2 {
             Some(whole) => self.store(x, whole),
             None => {
                 let mask = self.to_bits(self.mask_first(target.len()));
-                // SAFETY: the mask has one lane for each element of `target`. Where the second half would begin outside of it,
-                // the mask of that half is empty, so nothing is written, and `wrapping_add` makes no promise about the address.
+                // Half a vector without a mask where it is whole, and nothing where it is empty: AMD's processors make some forty operations of a
+                // store through a mask. To write eight, four, two and one elements, or the last eight of all, is faster yet by itself, but in the
+                // tiles of some epilogues sums then leave their registers.
+                // SAFETY: a token exists only where the processor has AVX2, and the mask has one lane for each element of `target`.
                 unsafe {
-                    _mm256_maskstore_ps(target.as_mut_ptr(), mask[0], x[0]);
-                    _mm256_maskstore_ps(target.as_mut_ptr().wrapping_add(8), mask[1], x[1]);
+                    match target.first_chunk_mut::<8>() {
+                        None => _mm256_maskstore_ps(target.as_mut_ptr(), mask[0], x[0]),
+                        Some(half) => {
+                            _mm256_storeu_ps(half.as_mut_ptr(), x[0]);
+                            if target.len() > 8 {
+                                _mm256_maskstore_ps(target.as_mut_ptr().add(8), mask[1], x[1]);
+                            }
+                        }
+                    }
                 }
             }
         }

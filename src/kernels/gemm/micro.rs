@@ -34,12 +34,20 @@ pub(super) struct Depth {
     pub(super) b_block_stride: usize,
 }
 
+/// Refuses a B that does not have a row for each column of A.
+#[inline(always)]
+#[track_caller]
+pub(super) fn check_depth(a: &MatRef<'_>, b: &MatRef<'_>) {
+    let (m, k) = (a.rows(), a.columns());
+    assert!(k == b.rows(), "A is {m} x {k}: B of {k} rows expected, found {}", b.rows());
+}
+
 impl<'a> Product<'a, false> {
     /// `A B`.
     #[track_caller]
     pub(super) fn of_rows(a: MatRef<'a>, b: MatRef<'a>) -> Self {
+        check_depth(&a, &b);
         let (m, k, n) = (a.rows(), a.columns(), b.columns());
-        assert!(k == b.rows(), "A is {m} x {k}: B of {k} rows expected, found {}", b.rows());
         // `MatRef` has checked that its rows lie inside its slice.
         Self {
             m,

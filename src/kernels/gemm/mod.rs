@@ -5,6 +5,7 @@ mod interleaved;
 mod micro;
 mod row;
 mod shapes;
+mod small;
 mod sweep;
 
 use super::matrix::MatRef;
@@ -13,7 +14,7 @@ use crate::simd::{Isa, LANES, Simd};
 use core::ops::Range;
 pub use epilogue::{Accumulated, Biased, BiasedRelu, Either, Epilogue, Place, ReluBackward, Stored, Updated, UpdatedByRow, Work};
 pub(super) use epilogue::{check_bias, load_bias, store};
-use micro::{Panel, Product, SHALLOW, run_panel};
+use micro::{Panel, Product, SHALLOW, check_depth, run_panel};
 pub use shapes::Cover;
 use shapes::{cover_by_panels, panel_vectors};
 
@@ -172,8 +173,12 @@ pub fn gemm_shared(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, epilogue: &mut impl E
 /// [`gemm`] that asks for what it will read of B if that has at least so many elements.
 #[track_caller]
 fn gemm_from(isa: Isa, a: MatRef<'_>, b: MatRef<'_>, outside: usize, epilogue: &mut impl Epilogue) {
+    check_depth(&a, &b);
+    epilogue.check(a.rows(), b.columns());
+    if small::is_faster(&a, &b) {
+        return small::run(isa, &a, &b, epilogue);
+    }
     let product = Product::of_rows(a, b);
-    epilogue.check(product.m(), product.n());
     if sweep::is_faster(isa, &product) && epilogue.partial_sums().is_some() {
         return sweep::run(isa, &product, epilogue);
     }

@@ -1,0 +1,153 @@
+//! One row times a matrix that a cache of level 1 holds: the layers of a small network.
+//!
+//! Their chains take some ten nanoseconds, and so does cutting the product into blocks, panels and tiles. Here are only the chains.
+#![allow(unsafe_code, reason = "B is read through pointers, as in `micro`")]
+
+use super::epilogue::{Epilogue, Place};
+use crate::kernels::matrix::MatRef;
+use crate::simd::{Isa, LANES, Simd, SimdOp, unroll};
+
+/// The most elements of B: 32 KiB. More are asked for ahead, by the tiles of `micro`.
+const MOST_ELEMENTS: usize = 8 * 1024;
+
+/// The most columns of B. Of more, all that the registers hold go at once in `row`.
+const MOST_COLUMNS: usize = 4 * LANES;
+
+/// Whether that is faster than all else.
+#[inline(always)]
+pub(super) fn is_faster(a: &MatRef<'_>, b: &MatRef<'_>) -> bool {
+    a.rows() == 1 && b.columns() <= MOST_COLUMNS && b.columns() * b.rows() <= MOST_ELEMENTS
+}
+
+/// The product of matrices that fit each other and the epilogue, A of one row.
+#[inline(always)]
+pub(super) fn run(isa: Isa, a: &MatRef<'_>, b: &MatRef<'_>, epilogue: &mut impl Epilogue) {
+    isa.run(Small { a: a.row(0), b: b.data(), columns: b.columns(), leading_dimension: b.leading_dimension(), epilogue });
+}
+
+/// The operands, each of its numbers by itself: a matrix, which the caller has just written number by number, is copied two numbers at once, and
+/// waits until they have arrived in the cache.
+struct Small<'a, E> {
+    a: &'a [f32],
+    b: &'a [f32],
+    columns: usize,
+    leading_dimension: usize,
+    epilogue: &'a mut E,
+}
+
+/// The most vectors of a tile of one row.
+const fn most_vectors(tile_rows: [usize; 4]) -> usize {
+    let mut vectors = tile_rows.len();
+    while vectors > 1 && tile_rows[vectors - 1] == 0 {
+        vectors -= 1;
+    }
+    vectors
+}
+
+impl<E: Epilogue> SimdOp for Small<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let widest = const { most_vectors(S::TILE_ROWS) * LANES };
+        let mut column = 0;
+        while column < self.columns {
+            let place = Place { row: 0, column, width: widest.min(self.columns - column) };
+            match place.width.div_ceil(LANES) {
+                1 => self.tile::<S, 1>(simd, place),
+                2 => self.tile::<S, 2>(simd, place),
+                3 => self.tile::<S, 3>(simd, place),
+                _ => self.tile::<S, 4>(simd, place),
+            }
+            column += widest;
+        }
+    }
+}
+
+impl<E: Epilogue> Small<'_, E> {
+    /// The chains of `V` vectors of columns, from their start to their end.
+    #[inline(always)]
+    fn tile<S: Simd, const V: usize>(&mut self, simd: S, place: Place) {
+        // Kept out of the binary where it is never asked for, before code is generated.
+        if const { V > most_vectors(S::TILE_ROWS) } {
+            unreachable!("no tile of {V} vectors");
+        }
+        let (a, b, leading_dimension) = (self.a, self.b, self.leading_dimension);
+        // As in `micro`: whole vectors may be read of all rows but the last ones, mostly one, behind whose columns the slice ends.
+        let mut unmasked = a.len();
+        while unmasked > 0 && (unmasked - 1) * leading_dimension + place.column + V * LANES > b.len() {
+            unmasked -= 1;
+        }
+        let last_mask = simd.mask_first(place.last_width::<V>());
+        let mut row = b.as_ptr().wrapping_add(place.column);
+        let mut tile = self.epilogue.begin::<S, 1, V>(simd, place);
+        for &element in &a[..unmasked] {
+            let element = simd.splat(element);
+            unroll!(V, j => {
+                // SAFETY: the vectors of this row end before the slice does.
+                let vector = unsafe { simd.load_pointer(row.wrapping_add(j * LANES)) };
+                tile[0][j] = simd.mul_add(element, vector, tile[0][j]);
+            });
+            row = row.wrapping_add(leading_dimension);
+        }
+        for &element in &a[unmasked..] {
+            let element = simd.splat(element);
+            unroll!(V, j => {
+                let source = row.wrapping_add(j * LANES);
+                // SAFETY: these columns of a row of B lie inside its slice, as `MatRef` has checked; in the last vector as far as the mask is set.
+                let vector = unsafe {
+                    if j + 1 < V { simd.load_pointer(source) } else { simd.load_pointer_masked(source, last_mask) }
+                };
+                tile[0][j] = simd.mul_add(element, vector, tile[0][j]);
+            });
+            row = row.wrapping_add(leading_dimension);
+        }
+        self.epilogue.finish(simd, place, tile);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::MatMut;
+    use crate::kernels::gemm::{BiasedRelu, gemm};
+    use crate::reference;
+    use std::vec::Vec;
+
+    #[test]
+    fn a_small_row_has_the_bits_of_its_twin() {
+        let number = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 1009.0 - 0.5;
+        for n in (1..=MOST_COLUMNS).filter(|n| n % 16 < 10) {
+            for (k, padding) in [(0, 0), (1, 0), (2, 5), (7, 0), (9, 30), (120, 3)] {
+                let leading_dimension = n + padding;
+                // The last element of B is the last of its slice.
+                let elements = (k * leading_dimension).saturating_sub(padding);
+                let (a, b): (Vec<f32>, Vec<f32>) = ((0..k).map(number).collect(), (0..elements).map(number).collect());
+                let bias: Vec<f32> = (0..n).map(|i| number(i + 7)).collect();
+                let (a, b) = (MatRef::new(&a, 1, k, k), MatRef::new(&b, k, n, leading_dimension));
+                assert!(is_faster(&a, &b), "1 x {n} x {k}");
+                for isa in Isa::available() {
+                    let [mut expected, mut found] = [0; 2].map(|_| (std::vec![7.0; n], std::vec![7; n.div_ceil(LANES)]));
+                    fn epilogue<'a>(bias: &'a [f32], (c, mask): &'a mut (Vec<f32>, Vec<u16>)) -> BiasedRelu<'a> {
+                        let n = c.len();
+                        BiasedRelu { bias, c: MatMut::new(c, 1, n, n), mask }
+                    }
+                    reference::gemm::gemm(isa, a, b, &mut epilogue(&bias, &mut expected));
+                    gemm(isa, a, b, &mut epilogue(&bias, &mut found));
+                    let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                    assert!(bits(&found.0) == bits(&expected.0) && found.1 == expected.1, "{isa}, 1 x {n} x {k}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_small_is_left_to_others() {
+        let data = std::vec![0.0; 2 * MOST_ELEMENTS];
+        let matrix = |rows, columns| MatRef::new(&data, rows, columns, columns);
+        for (m, n, k, expected) in [(1, 64, 128, true), (1, 64, 129, false), (1, 65, 1, false), (2, 4, 4, false), (0, 4, 4, false)]
+        {
+            assert_eq!(is_faster(&matrix(m, k), &matrix(k, n)), expected, "{m} x {n} x {k}");
+        }
+    }
+}
