@@ -24,7 +24,7 @@
 //! `alpha' = -alpha * scale`, and `a = ((1 - rate)(1 + rate alpha'^2))^(-1/2)` and `b = -a alpha' rate` bring mean 0 and variance 1 back.
 
 use super::matrix::MatMut;
-use super::rng::{self, GROUP, Stream};
+use super::rng::{self, GROUP, Generator, Stream};
 use super::walk::{OnRows, on_all_rows};
 use crate::simd::{Isa, LANES, Simd, SimdOp, slice, unroll};
 use core::fmt;
@@ -69,16 +69,16 @@ impl Threshold {
         }
     }
 
-    /// The masks of the columns `64 group .. 64 group + 64` of `N` rows from row `i` on.
+    /// What is dropped of the columns `64 group .. 64 group + 64` of `N` rows from row `i` on.
     #[inline(always)]
-    fn keep<S: Simd, const N: usize>(self, simd: S, stream: &Stream, i: usize, group: usize) -> [[u16; 4]; N] {
-        let mut keep = [[self.any; 4]; N];
+    fn dropped<S: Simd, const N: usize>(self, simd: S, generator: &Generator, i: usize, group: usize) -> [[S::Mask; 4]; N] {
+        let mut dropped = [[simd.mask_from_bits(!self.any); 4]; N];
         if self.first_kept > 0 {
             let first_kept = simd.splat_i32(i32::from(self.first_kept) << 16);
-            let halves = rng::halves::<S, N>(simd, stream, i, group);
-            unroll!(N, n => unroll!(4, k => keep[n][k] = !simd.mask_to_bits(simd.lt_u32(halves[n][k], first_kept))));
+            let halves = rng::halves::<S, N>(simd, generator, i, group);
+            unroll!(N, n => unroll!(4, k => dropped[n][k] = simd.lt_u32(halves[n][k], first_kept)));
         }
-        keep
+        dropped
     }
 }
 
@@ -115,10 +115,16 @@ impl Dropout {
         self.scale
     }
 
-    /// The masks of the columns `64 group .. 64 group + 64` of `N` rows from row `i` on.
+    /// What is dropped of the columns `64 group .. 64 group + 64` of `N` rows from row `i` on.
     #[inline(always)]
-    pub(super) fn keep<S: Simd, const N: usize>(&self, simd: S, stream: &Stream, i: usize, group: usize) -> [[u16; 4]; N] {
-        self.threshold.keep(simd, stream, i, group)
+    pub(super) fn dropped<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        generator: &Generator,
+        i: usize,
+        group: usize,
+    ) -> [[S::Mask; 4]; N] {
+        self.threshold.dropped(simd, generator, i, group)
     }
 }
 
@@ -259,12 +265,12 @@ fn forward(isa: Isa, rule: impl Rule, stream: Stream, x: MatMut<'_>, mask: &mut 
     if combine == Combine::And || !mask.is_empty() {
         check_mask(x.rows(), x.columns(), mask);
     }
-    isa.run(Forward { rule, stream, x, mask, combine });
+    isa.run(Forward { rule, generator: stream.into(), x, mask, combine });
 }
 
 struct Forward<'a, R> {
     rule: R,
-    stream: Stream,
+    generator: Generator,
     x: MatMut<'a>,
     mask: &'a mut [u16],
     combine: Combine,
@@ -290,24 +296,33 @@ impl<R: Rule> OnDraw for Forward<'_, R> {
     #[inline(always)]
     fn on_draw<S: Simd, const V: usize, const N: usize>(&mut self, simd: S, first_row: usize, columns: Range<usize>, (): ()) {
         let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);
-        let keep = self.rule.threshold().keep::<S, N>(simd, &self.stream, first_row, columns.start / GROUP);
+        let dropped = self.rule.threshold().dropped::<S, N>(simd, &self.generator, first_row, columns.start / GROUP);
         unroll!(N, n => {
             let i = first_row + n;
             let target = &mut self.x.row_mut(i)[columns.clone()];
             let mut x = slice::load::<S, V>(simd, target);
             unroll!(V, j => {
-                let mut keep = keep[n][j] & simd.mask_to_bits(simd.mask_first(target.len() - j * LANES));
+                let mut dropped = dropped[n][j];
                 if let Some(mask) = self.mask.get_mut(i * words_per_row + first + j) {
                     if self.combine == Combine::And {
-                        keep &= *mask;
+                        dropped = simd.either(dropped, simd.mask_from_bits(!*mask));
                     }
-                    *mask = keep;
+                    *mask = kept_bits(simd, dropped, target.len() - j * LANES);
                 }
-                x[j] = simd.select(simd.mask_from_bits(keep), self.rule.kept(simd, x[j]), self.rule.dropped(simd));
+                x[j] = simd.select(dropped, self.rule.dropped(simd), self.rule.kept(simd, x[j]));
             });
             slice::store(simd, x, target);
         });
     }
+}
+
+/// The word of a mask for up to sixteen columns, of which `left` are left: what is not dropped.
+///
+/// What is dropped is a mask of vectors until here, because one of bits is not free to turn into: with AVX2 it takes as many instructions as two
+/// rounds of the generator.
+#[inline(always)]
+pub(super) fn kept_bits<S: Simd>(simd: S, dropped: S::Mask, left: usize) -> u16 {
+    !simd.mask_to_bits(dropped) & simd.mask_to_bits(simd.mask_first(left))
 }
 
 /// What is done with some columns of some rows for which random numbers are drawn together.
@@ -360,12 +375,12 @@ pub fn dropout_mask(isa: Isa, dropout: Dropout, stream: Stream, columns: usize, 
         "rows of {words} words expected, found {}",
         mask.len()
     );
-    isa.run(Mask { threshold: dropout.threshold, stream, columns, mask, combine });
+    isa.run(Mask { threshold: dropout.threshold, generator: stream.into(), columns, mask, combine });
 }
 
 struct Mask<'a> {
     threshold: Threshold,
-    stream: Stream,
+    generator: Generator,
     columns: usize,
     mask: &'a mut [u16],
     combine: Combine,
@@ -377,9 +392,9 @@ impl SimdOp for Mask<'_> {
     fn run<S: Simd>(self, simd: S) {
         for (i, row) in self.mask.chunks_mut(self.columns.div_ceil(LANES).max(1)).enumerate() {
             for (group, words) in row.chunks_mut(GROUP / LANES).enumerate() {
-                let [keep] = self.threshold.keep(simd, &self.stream, i, group);
-                for (k, (word, keep)) in words.iter_mut().zip(keep).enumerate() {
-                    let keep = keep & simd.mask_to_bits(simd.mask_first(self.columns - group * GROUP - k * LANES));
+                let [dropped] = self.threshold.dropped(simd, &self.generator, i, group);
+                for (k, (word, dropped)) in words.iter_mut().zip(dropped).enumerate() {
+                    let keep = kept_bits(simd, dropped, self.columns - group * GROUP - k * LANES);
                     *word = if self.combine == Combine::And { *word & keep } else { keep };
                 }
             }

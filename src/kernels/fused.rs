@@ -11,25 +11,24 @@
 //! "The same" is bit for bit. A network without dropout between its layers uses [`Dropout::NONE`], which draws no random numbers. The
 //! mask is that of ReLU and dropout together, in the format of [`dropout`](super::dropout).
 
-use super::dropout::{Dropout, OnDraw, check_mask, in_draws};
+use super::dropout::{Dropout, OnDraw, check_mask, in_draws, kept_bits};
 use super::gemm::{Epilogue, Place, RowBlocks, check_bias, load_bias, store};
 use super::matrix::{MatMut, MatRef};
 use super::norm::{
     BackwardColumns, ForwardColumns, GradientByOutputs, GradientSums, Gradients, Normalization, check_len, check_shape,
 };
 use super::reduce::MICRO_SHARD;
-use super::rng::{GROUP, Stream};
+use super::rng::{GROUP, Generator, Stream};
 use super::sums::{shards, totals};
 use super::walk::{OnRows, on_all_rows, vectors};
 use crate::simd::{Isa, LANES, Simd, SimdOp, slice, unroll};
 use core::ops::Range;
 
-/// ReLU and dropout of up to sixteen columns: what becomes of `x`, and the mask. `keep` has no bits beyond the last column.
+/// ReLU and dropout of a vector: what becomes of `x`, and what is dropped by either.
 #[inline(always)]
-fn relu_dropout<S: Simd>(simd: S, x: S::F32, keep: u16, dropout: Dropout) -> (S::F32, u16) {
-    let keep = keep & !simd.mask_to_bits(simd.le(x, simd.zero()));
-    let scaled = simd.mul(x, simd.splat(dropout.scale()));
-    (simd.select(simd.mask_from_bits(keep), scaled, simd.zero()), keep)
+fn relu_dropout<S: Simd>(simd: S, x: S::F32, dropped: S::Mask, dropout: Dropout) -> (S::F32, S::Mask) {
+    let dropped = simd.either(dropped, simd.le(x, simd.zero()));
+    (simd.select(dropped, simd.zero(), simd.mul(x, simd.splat(dropout.scale()))), dropped)
 }
 
 /// Epilogue of a product: `C = dropout(relu(bias + A B))`, and the mask of the elements that were kept.
@@ -47,23 +46,24 @@ pub struct BiasedReluDropout<'a> {
 }
 
 impl BiasedReluDropout<'_> {
-    /// What dropout keeps of the vectors of a tile.
+    /// What is dropped of the vectors of a tile.
     ///
     /// The loop over the rows is not written out: nothing in it is in registers afterwards, and to draw random numbers is much code.
     #[inline(always)]
-    fn keep<S: Simd, const ROWS: usize, const V: usize>(&self, simd: S, place: Place) -> [[u16; V]; ROWS] {
+    fn dropped<S: Simd, const ROWS: usize, const V: usize>(&self, simd: S, place: Place) -> [[S::Mask; V]; ROWS] {
         let first = place.column / LANES;
-        let mut keep = [[0; V]; ROWS];
-        for (i, row) in keep.iter_mut().enumerate() {
-            let mut of_group = [0; 4];
-            for (j, keep) in row.iter_mut().enumerate() {
+        let none = simd.mask_from_bits(0);
+        let (mut dropped, generator) = ([[none; V]; ROWS], Generator::from(self.stream));
+        for (i, row) in dropped.iter_mut().enumerate() {
+            let mut of_group = [none; 4];
+            for (j, dropped) in row.iter_mut().enumerate() {
                 if j == 0 || (first + j).is_multiple_of(4) {
-                    [of_group] = self.dropout.keep(simd, &self.stream, place.row + i, (first + j) / 4);
+                    [of_group] = self.dropout.dropped(simd, &generator, place.row + i, (first + j) / 4);
                 }
-                *keep = of_group[(first + j) % 4];
+                *dropped = of_group[(first + j) % 4];
             }
         }
-        keep
+        dropped
     }
 }
 
@@ -85,12 +85,12 @@ impl Epilogue for BiasedReluDropout<'_> {
     #[inline(always)]
     fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, mut tile: [[S::F32; V]; ROWS]) {
         let (words_per_row, first) = (self.c.columns().div_ceil(LANES), place.column / LANES);
-        let keep = self.keep::<S, ROWS, V>(simd, place);
+        let dropped = self.dropped::<S, ROWS, V>(simd, place);
         unroll!(ROWS <= 8, i => {
             let mask = &mut self.mask[(place.row + i) * words_per_row + first..][..V];
             unroll!(V, j => {
-                let keep = keep[i][j] & simd.mask_to_bits(simd.mask_first(place.width - j * LANES));
-                (tile[i][j], mask[j]) = relu_dropout(simd, tile[i][j], keep, self.dropout);
+                let (value, dropped) = relu_dropout(simd, tile[i][j], dropped[i][j], self.dropout);
+                (tile[i][j], mask[j]) = (value, kept_bits(simd, dropped, place.width - j * LANES));
             });
         });
         store(simd, self.c.reborrow(), place, tile);
@@ -116,14 +116,14 @@ pub fn batch_norm_relu_dropout_forward(
     normalization.check(x.columns());
     check_shape("y", (x.rows(), x.columns()), (y.rows(), y.columns()));
     check_mask(x.rows(), x.columns(), mask);
-    isa.run(Forward { x, normalization, dropout, stream, y, mask });
+    isa.run(Forward { x, normalization, dropout, generator: stream.into(), y, mask });
 }
 
 struct Forward<'a> {
     x: MatRef<'a>,
     normalization: Normalization<'a>,
     dropout: Dropout,
-    stream: Stream,
+    generator: Generator,
     y: MatMut<'a>,
     mask: &'a mut [u16],
 }
@@ -155,7 +155,7 @@ impl OnDraw for Forward<'_> {
         of_columns: ForwardColumns<S, V>,
     ) {
         let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);
-        let keep = self.dropout.keep::<S, N>(simd, &self.stream, first_row, columns.start / GROUP);
+        let dropped = self.dropout.dropped::<S, N>(simd, &self.generator, first_row, columns.start / GROUP);
         // All rows are read before one is written: rows that are a multiple of 4 KiB apart look like one to a processor that reads ahead.
         let mut x = [[simd.zero(); V]; N];
         unroll!(N, n => x[n] = vectors::<S, V>(simd, self.x.row(first_row + n), columns.clone()));
@@ -164,8 +164,8 @@ impl OnDraw for Forward<'_> {
             let mut values = of_columns.forward(simd, x[n]);
             let mask = &mut self.mask[i * words_per_row + first..][..V];
             unroll!(V, j => {
-                let keep = keep[n][j] & simd.mask_to_bits(simd.mask_first(columns.len() - j * LANES));
-                (values[j], mask[j]) = relu_dropout(simd, values[j], keep, self.dropout);
+                let (value, dropped) = relu_dropout(simd, values[j], dropped[n][j], self.dropout);
+                (values[j], mask[j]) = (value, kept_bits(simd, dropped, columns.len() - j * LANES));
             });
             slice::store(simd, values, &mut self.y.row_mut(i)[columns.clone()]);
         });

@@ -154,6 +154,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask;
     /// `yes` where the mask is set, else `no`.
     fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32;
+    /// Set where either mask is.
+    fn either(self, a: Self::Mask, b: Self::Mask) -> Self::Mask;
     /// Bit `i` of the result is lane `i` of the mask.
     fn mask_to_bits(self, mask: Self::Mask) -> u16;
     /// Lane `i` of the result is bit `i`.

@@ -207,6 +207,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn either(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a | b
+    }
+
+    #[inline(always)]
     fn mask_to_bits(self, mask: __mmask16) -> u16 {
         mask
     }
@@ -341,6 +346,7 @@ impl Simd for Avx2 {
             self.from_bits(self.and_i32(bits, halves!(_mm256_cmpgt_epi32(exponents, zero))))
         }}
         select(self, mask: [__m256; 2], yes: [__m256; 2], no: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_blendv_ps(no, yes, mask)) }
+        either(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_or_ps(a, b)) }
         mask_to_bits(self, mask: [__m256; 2]) -> u16 { (_mm256_movemask_ps(mask[0]) | _mm256_movemask_ps(mask[1]) << 8) as u16 }
         to_bits(self, x: [__m256; 2]) -> [__m256i; 2] { halves!(_mm256_castps_si256(x)) }
         from_bits(self, x: [__m256i; 2]) -> [__m256; 2] { halves!(_mm256_castsi256_ps(x)) }
