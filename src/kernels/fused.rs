@@ -90,7 +90,8 @@ impl Epilogue for BiasedReluDropout<'_> {
             let mask = &mut self.mask[(place.row + i) * words_per_row + first..][..V];
             unroll!(V, j => {
                 let (value, dropped) = relu_dropout(simd, tile[i][j], dropped[i][j], self.dropout);
-                (tile[i][j], mask[j]) = (value, kept_bits(simd, dropped, place.width - j * LANES));
+                tile[i][j] = value;
+                mask[j] = kept_bits(simd, dropped, place.width - j * LANES);
             });
         });
         store(simd, self.c.reborrow(), place, tile);
@@ -165,7 +166,8 @@ impl OnDraw for Forward<'_> {
             let mask = &mut self.mask[i * words_per_row + first..][..V];
             unroll!(V, j => {
                 let (value, dropped) = relu_dropout(simd, values[j], dropped[n][j], self.dropout);
-                (values[j], mask[j]) = (value, kept_bits(simd, dropped, columns.len() - j * LANES));
+                values[j] = value;
+                mask[j] = kept_bits(simd, dropped, columns.len() - j * LANES);
             });
             slice::store(simd, values, &mut self.y.row_mut(i)[columns.clone()]);
         });

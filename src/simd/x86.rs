@@ -299,7 +299,8 @@ impl Simd for Avx2 {
     type I32 = [__m256i; 2];
     type Mask = [__m256; 2];
 
-    // 16 registers, two a vector: 6 * 1 vectors are 12 accumulators, two registers hold a row of B, one a broadcast of A.
+    // 16 registers, two a vector: 6 * 1 vectors are 12 accumulators, two registers hold a row of B, one a broadcast of A. One row takes four
+    // vectors, eight chains that hide the latency of the multiply-adds, which read B themselves.
     const TILE_ROWS: [usize; 4] = [6, 2, 1, 1];
     const MASKED_LOADS_ARE_FREE: bool = false;
     const HALVES_ARE_FASTER: bool = true;

@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn two_tiles_fit_where_one_of_twice_the_rows_does() {
         assert_eq!([1, 2, 3, 4].map(|vectors| tile_rows([8, 6, 6, 6], vectors)), [0, 0, 3, 3]);
-        assert_eq!([1, 2, 3, 4].map(|vectors| tile_rows([6, 2, 1, 0], vectors)), [0; 4]);
+        assert_eq!([1, 2, 3, 4].map(|vectors| tile_rows([6, 2, 1, 1], vectors)), [0; 4]);
     }
 
     /// Stores tiles, counts those that had waited, and asks for more shares of work than there are.

@@ -114,7 +114,8 @@ mod tests {
 
     /// Registers for 24 accumulators in tiles of three and of four vectors, and for 6 in tiles of one.
     const AVX512: [usize; 4] = [8, 6, 8, 6];
-    const AVX2: [usize; 4] = [6, 2, 1, 0];
+    const AVX2: [usize; 4] = [6, 2, 1, 1];
+    const NEON: [usize; 4] = [6, 2, 1, 0];
 
     #[test]
     fn panels_keep_most_accumulators_in_fewest_tiles() {
@@ -130,7 +131,8 @@ mod tests {
             (AVX512, 16, 3),
             (AVX512, 18, 4),
             (AVX512, 128, 3),
-            (AVX2, 1, 3),
+            (AVX2, 1, 4),
+            (NEON, 1, 3),
             (AVX2, 2, 2),
             (AVX2, 3, 1),
             (AVX2, 128, 1),
@@ -154,6 +156,7 @@ mod tests {
         assert_eq!(sizes(AVX512, 6, 4), [3, 3]);
         assert_eq!(sizes(AVX2, 7, 1), [1; 7]);
         assert_eq!(sizes(AVX2, 5, 2), [2, 2, 1]);
-        assert_eq!(sizes(AVX2, 4, 3), [2, 2]);
+        assert_eq!(sizes(AVX2, 5, 4), [3, 2]);
+        assert_eq!(sizes(NEON, 4, 3), [2, 2]);
     }
 }
