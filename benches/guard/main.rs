@@ -147,9 +147,10 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
         return Ok(true);
     }
     for _ in 0..MORE_LOOKS {
-        if !fallen.is_empty() {
-            println!("{} measured again:", fallen.len());
+        if fallen.is_empty() {
+            break;
         }
+        println!("{} measured again:", fallen.len());
         fallen.retain(|(candidate, against)| {
             let (ratio, floor, verdict) = look(candidate, &mut candidate.open(), against);
             print_ratio(&ratio, floor, verdict, &cpu);

@@ -130,7 +130,6 @@ impl Simd for Portable {
     fn either(self, a: f32x16, b: f32x16) -> f32x16 {
         a | b
     }
-
     #[inline(always)]
     fn mask_to_bits(self, mask: f32x16) -> u16 {
         mask.to_bitmask() as u16

@@ -52,13 +52,22 @@ impl Cover {
     }
 }
 
+/// The most vectors of a tile, which is one of a single row.
+pub(super) const fn most_vectors(tile_rows: [usize; 4]) -> usize {
+    let mut vectors = tile_rows.len();
+    while vectors > 1 && tile_rows[vectors - 1] == 0 {
+        vectors -= 1;
+    }
+    vectors
+}
+
 /// The number of vectors in most panels of a product of `m` rows: the one whose tiles keep most accumulators in registers. Of equals the one
 /// of fewer tiles, which read B less often, then the wider one, because a broadcast of A serves more multiply-adds. A panel of a single tile
 /// may have a quarter less, as it reads B only once.
 pub(super) fn panel_vectors(tile_rows: [usize; 4], m: usize) -> usize {
     if m == 1 {
-        // The widest of all, without a search that takes as long as a small product.
-        return tile_rows.iter().rposition(|&rows| rows > 0).map_or(1, |last| last + 1);
+        // Without a search that takes as long as a small product.
+        return most_vectors(tile_rows);
     }
     let key = |&vectors: &usize| {
         let rows = tile_rows[vectors - 1];

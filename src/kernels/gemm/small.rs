@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "B is read through pointers, as in `micro`")]
 
 use super::epilogue::{Epilogue, Place};
+use super::shapes::most_vectors;
 use crate::kernels::matrix::MatRef;
 use crate::simd::{Isa, LANES, Simd, SimdOp, unroll};
 
@@ -33,15 +34,6 @@ struct Small<'a, E> {
     columns: usize,
     leading_dimension: usize,
     epilogue: &'a mut E,
-}
-
-/// The most vectors of a tile of one row.
-const fn most_vectors(tile_rows: [usize; 4]) -> usize {
-    let mut vectors = tile_rows.len();
-    while vectors > 1 && tile_rows[vectors - 1] == 0 {
-        vectors -= 1;
-    }
-    vectors
 }
 
 impl<E: Epilogue> SimdOp for Small<'_, E> {
