@@ -24,9 +24,9 @@
 //! `alpha' = -alpha * scale`, and `a = ((1 - rate)(1 + rate alpha'^2))^(-1/2)` and `b = -a alpha' rate` bring mean 0 and variance 1 back.
 
 use super::matrix::MatMut;
-use super::rng::{self, GROUP, Generator, Stream};
+use super::rng::{Blocks, GROUP, Generator, Stream};
 use super::walk::{OnRows, on_all_rows};
-use crate::simd::{Isa, LANES, Simd, SimdOp, slice, unroll};
+use crate::simd::{Isa, LANES, Simd, SimdOp, first_bits, slice, unroll};
 use core::fmt;
 use core::ops::Range;
 
@@ -69,14 +69,14 @@ impl Threshold {
         }
     }
 
-    /// What is dropped of the columns `64 group .. 64 group + 64` of `N` rows from row `i` on.
+    /// What is dropped of the columns of some blocks in `N` rows from row `i` on.
     #[inline(always)]
-    fn dropped<S: Simd, const N: usize>(self, simd: S, generator: &Generator, i: usize, group: usize) -> [[S::Mask; 4]; N] {
+    fn dropped<S: Simd, const N: usize>(self, simd: S, generator: &Generator, blocks: &Blocks<S>, i: usize) -> [[S::Mask; 4]; N] {
         let mut dropped = [[simd.mask_from_bits(!self.any); 4]; N];
         if self.first_kept > 0 {
-            let first_kept = simd.splat_i32(i32::from(self.first_kept) << 16);
-            let halves = rng::halves::<S, N>(simd, generator, i, group);
-            unroll!(N, n => unroll!(4, k => dropped[n][k] = simd.lt_u32(halves[n][k], first_kept)));
+            let last_dropped = simd.splat_i32((i32::from(self.first_kept) << 16).wrapping_sub(1));
+            let halves = generator.halves::<S, N>(simd, blocks, i);
+            unroll!(N, n => unroll!(4, k => dropped[n][k] = simd.le_u32(halves[n][k], last_dropped)));
         }
         dropped
     }
@@ -115,16 +115,16 @@ impl Dropout {
         self.scale
     }
 
-    /// What is dropped of the columns `64 group .. 64 group + 64` of `N` rows from row `i` on.
+    /// What is dropped of the columns of some blocks in `N` rows from row `i` on.
     #[inline(always)]
     pub(super) fn dropped<S: Simd, const N: usize>(
         &self,
         simd: S,
         generator: &Generator,
+        blocks: &Blocks<S>,
         i: usize,
-        group: usize,
     ) -> [[S::Mask; 4]; N] {
-        self.threshold.dropped(simd, generator, i, group)
+        self.threshold.dropped(simd, generator, blocks, i)
     }
 }
 
@@ -287,30 +287,35 @@ impl<R: Rule> SimdOp for Forward<'_, R> {
 impl<R: Rule> OnRows for Forward<'_, R> {
     #[inline(always)]
     fn on_rows<S: Simd, const V: usize>(&mut self, simd: S, rows: Range<usize>, columns: Range<usize>) {
-        in_draws::<S, V, _>(simd, rows, columns, (), self);
+        let blocks = self.generator.blocks_of_halves(simd, columns.start / GROUP);
+        in_draws::<S, V, _>(simd, rows, columns, blocks, self);
     }
 }
 
 impl<R: Rule> OnDraw for Forward<'_, R> {
-    type Columns<S: Simd, const V: usize> = ();
+    type Columns<S: Simd, const V: usize> = Blocks<S>;
     #[inline(always)]
-    fn on_draw<S: Simd, const V: usize, const N: usize>(&mut self, simd: S, first_row: usize, columns: Range<usize>, (): ()) {
+    fn on_draw<S: Simd, const V: usize, const N: usize>(
+        &mut self,
+        simd: S,
+        first_row: usize,
+        columns: Range<usize>,
+        blocks: Blocks<S>,
+    ) {
         let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);
-        let dropped = self.rule.threshold().dropped::<S, N>(simd, &self.generator, first_row, columns.start / GROUP);
+        let mut dropped = self.rule.threshold().dropped::<S, N>(simd, &self.generator, &blocks, first_row);
         unroll!(N, n => {
             let i = first_row + n;
             let target = &mut self.x.row_mut(i)[columns.clone()];
             let mut x = slice::load::<S, V>(simd, target);
-            unroll!(V, j => {
-                let mut dropped = dropped[n][j];
-                if let Some(mask) = self.mask.get_mut(i * words_per_row + first + j) {
-                    if self.combine == Combine::And {
-                        dropped = simd.either(dropped, simd.mask_from_bits(!*mask));
-                    }
-                    *mask = kept_bits(simd, dropped, target.len() - j * LANES);
+            let start = i * words_per_row + first;
+            if let Some(mask) = self.mask.get_mut(start..start + V) {
+                if self.combine == Combine::And {
+                    unroll!(V, j => dropped[n][j] = simd.either(dropped[n][j], simd.mask_from_bits(!mask[j])));
                 }
-                x[j] = simd.select(dropped, self.rule.dropped(simd), self.rule.kept(simd, x[j]));
-            });
+                unroll!(V, j => mask[j] = kept_bits(simd, dropped[n][j], target.len() - j * LANES));
+            }
+            unroll!(V, j => x[j] = simd.select(dropped[n][j], self.rule.dropped(simd), self.rule.kept(simd, x[j])));
             slice::store(simd, x, target);
         });
     }
@@ -318,11 +323,11 @@ impl<R: Rule> OnDraw for Forward<'_, R> {
 
 /// The word of a mask for up to sixteen columns, of which `left` are left: what is not dropped.
 ///
-/// What is dropped is a mask of vectors until here, because one of bits is not free to turn into: with AVX2 it takes as many instructions as two
-/// rounds of the generator.
+/// What is dropped is a mask of vectors until here, because one of bits is not free to turn into: with AVX2 it takes as many instructions as a
+/// round of the generator.
 #[inline(always)]
 pub(super) fn kept_bits<S: Simd>(simd: S, dropped: S::Mask, left: usize) -> u16 {
-    !simd.mask_to_bits(dropped) & simd.mask_to_bits(simd.mask_first(left))
+    !simd.mask_to_bits(dropped) & first_bits(left)
 }
 
 /// What is done with some columns of some rows for which random numbers are drawn together.
@@ -390,11 +395,13 @@ impl SimdOp for Mask<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        for (i, row) in self.mask.chunks_mut(self.columns.div_ceil(LANES).max(1)).enumerate() {
-            for (group, words) in row.chunks_mut(GROUP / LANES).enumerate() {
-                let [dropped] = self.threshold.dropped(simd, &self.generator, i, group);
-                for (k, (word, dropped)) in words.iter_mut().zip(dropped).enumerate() {
-                    let keep = kept_bits(simd, dropped, self.columns - group * GROUP - k * LANES);
+        let words_per_row = self.columns.div_ceil(LANES);
+        for first in (0..self.columns).step_by(GROUP) {
+            let blocks = self.generator.blocks_of_halves(simd, first / GROUP);
+            for (i, row) in self.mask.chunks_mut(words_per_row).enumerate() {
+                let [dropped] = self.threshold.dropped(simd, &self.generator, &blocks, i);
+                for (k, (word, dropped)) in row[first / LANES..].iter_mut().zip(dropped).enumerate() {
+                    let keep = kept_bits(simd, dropped, self.columns - first - k * LANES);
                     *word = if self.combine == Combine::And { *word & keep } else { keep };
                 }
             }
@@ -455,6 +462,7 @@ mod tests {
     use super::*;
     use crate::kernels::MatRef;
     use crate::kernels::gemm::{BiasedRelu, gemm};
+    use crate::kernels::rng::uniform;
     use crate::reference::dropout as reference;
     use crate::reference::samples::{assert_same_bits, matrix, numbers};
     use std::vec;
@@ -698,7 +706,7 @@ mod tests {
             // Over numbers of mean 0 and variance 1: 2 sqrt(3) times a uniform one around 0.
             let (rows, columns) = (500, 640);
             let mut x = vec![0.0; rows * columns];
-            rng::uniform(Isa::detect(), Stream { seed: 9, ..STREAM }, MatMut::new(&mut x, rows, columns, columns));
+            uniform(Isa::detect(), Stream { seed: 9, ..STREAM }, MatMut::new(&mut x, rows, columns, columns));
             x.iter_mut().for_each(|x| *x = (*x - 0.5) * 12f32.sqrt());
             alpha_dropout_forward(Isa::detect(), dropout, STREAM, MatMut::new(&mut x, rows, columns, columns), &mut []);
             let n = x.len() as f64;

@@ -18,7 +18,7 @@ use super::norm::{
     BackwardColumns, ForwardColumns, GradientByOutputs, GradientSums, Gradients, Normalization, check_len, check_shape,
 };
 use super::reduce::MICRO_SHARD;
-use super::rng::{GROUP, Generator, Stream};
+use super::rng::{Blocks, GROUP, Generator, Stream};
 use super::sums::{shards, totals};
 use super::walk::{OnRows, on_all_rows, vectors};
 use crate::simd::{Isa, LANES, Simd, SimdOp, slice, unroll};
@@ -54,13 +54,14 @@ impl BiasedReluDropout<'_> {
         let first = place.column / LANES;
         let none = simd.mask_from_bits(0);
         let (mut dropped, generator) = ([[none; V]; ROWS], Generator::from(self.stream));
-        for (i, row) in dropped.iter_mut().enumerate() {
-            let mut of_group = [none; 4];
-            for (j, dropped) in row.iter_mut().enumerate() {
-                if j == 0 || (first + j).is_multiple_of(4) {
-                    [of_group] = self.dropout.dropped(simd, &generator, place.row + i, (first + j) / 4);
+        // Four vectors of columns are drawn together, and those of a tile may begin and end among them.
+        for group in first / 4..(first + V).div_ceil(4) {
+            let blocks = generator.blocks_of_halves(simd, group);
+            for (i, row) in dropped.iter_mut().enumerate() {
+                let [of_group] = self.dropout.dropped(simd, &generator, &blocks, place.row + i);
+                for j in first.max(4 * group)..(first + V).min(4 * group + 4) {
+                    row[j - first] = of_group[j % 4];
                 }
-                *dropped = of_group[(first + j) % 4];
             }
         }
         dropped
@@ -141,22 +142,23 @@ impl OnRows for Forward<'_> {
     #[inline(always)]
     fn on_rows<S: Simd, const V: usize>(&mut self, simd: S, rows: Range<usize>, columns: Range<usize>) {
         let of_columns = ForwardColumns::<S, V>::load(simd, &self.normalization, columns.clone());
-        in_draws(simd, rows, columns, of_columns, self);
+        let blocks = self.generator.blocks_of_halves(simd, columns.start / GROUP);
+        in_draws(simd, rows, columns, (of_columns, blocks), self);
     }
 }
 
 impl OnDraw for Forward<'_> {
-    type Columns<S: Simd, const V: usize> = ForwardColumns<S, V>;
+    type Columns<S: Simd, const V: usize> = (ForwardColumns<S, V>, Blocks<S>);
     #[inline(always)]
     fn on_draw<S: Simd, const V: usize, const N: usize>(
         &mut self,
         simd: S,
         first_row: usize,
         columns: Range<usize>,
-        of_columns: ForwardColumns<S, V>,
+        (of_columns, blocks): (ForwardColumns<S, V>, Blocks<S>),
     ) {
         let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);
-        let dropped = self.dropout.dropped::<S, N>(simd, &self.generator, first_row, columns.start / GROUP);
+        let dropped = self.dropout.dropped::<S, N>(simd, &self.generator, &blocks, first_row);
         // All rows are read before one is written: rows that are a multiple of 4 KiB apart look like one to a processor that reads ahead.
         let mut x = [[simd.zero(); V]; N];
         unroll!(N, n => x[n] = vectors::<S, V>(simd, self.x.row(first_row + n), columns.clone()));

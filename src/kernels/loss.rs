@@ -39,7 +39,7 @@ use super::matrix::{MatMut, MatRef};
 use super::narrow::{self, OnEachRow};
 use super::reduce::argmax_with;
 use super::softmax::{exponentials, narrow_exponentials};
-use crate::simd::{Isa, LANES, Simd, SimdOp, slice};
+use crate::simd::{Isa, LANES, Simd, SimdOp, first_bits, slice};
 use core::ops::Range;
 
 /// What the rows of a minibatch count.
@@ -501,7 +501,7 @@ impl<L: ElementLoss> SimdOp for MeanOfElements<'_, L> {
                 let (values, targets) = (simd.load_first(x), simd.load_first(y));
                 // Lanes behind the end of the row add nothing.
                 sum = simd.select(inside, self.loss.accumulate(simd, values, targets, share, sum), sum);
-                right += (self.loss.right(simd, values, targets) & simd.mask_to_bits(inside)).count_ones() as usize;
+                right += (self.loss.right(simd, values, targets) & first_bits(x.len())).count_ones() as usize;
                 simd.store_first(self.loss.gradient(simd, values, targets, factor), x);
             }
             *loss = simd.sum_lanes(sum) * weight;

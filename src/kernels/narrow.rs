@@ -4,7 +4,7 @@
 //! Turned, all lanes work, and what is asked of a row is asked of sixteen. The bits are the same.
 
 use super::matrix::{MatMut, MatRef};
-use crate::simd::{Isa, LANES, Simd, SimdOp};
+use crate::simd::{Isa, LANES, Simd, SimdOp, first_bits};
 use core::ops::Range;
 
 /// What is done with each row of a matrix for itself.
@@ -92,7 +92,7 @@ pub(super) fn position<S: Simd>(simd: S, columns: &[S::F32], value: S::F32) -> S
 /// How many of the first `rows` lanes are equal.
 #[inline(always)]
 pub(super) fn count_equal<S: Simd>(simd: S, a: S::F32, b: S::F32, rows: usize) -> usize {
-    (simd.mask_to_bits(simd.eq(a, b)) & simd.mask_to_bits(simd.mask_first(rows))).count_ones() as usize
+    (simd.mask_to_bits(simd.eq(a, b)) & first_bits(rows)).count_ones() as usize
 }
 
 /// The sum of each row, in the order of [`Simd::sum_lanes`]. Columns that there are not must be zero.

@@ -19,7 +19,7 @@
 use super::gemm::RowBlocks;
 use super::matrix::MatRef;
 use super::sums::{Totals, Tree, Values, totals};
-use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice};
+use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, first_bits, slice};
 use core::ops::Add;
 
 /// The number of rows that are summed one after the other: long enough that the tree costs little, short enough that the rounding
@@ -168,7 +168,7 @@ pub fn argmax(isa: Isa, x: MatRef<'_>, y: &mut [u32]) {
 pub(super) fn argmax_with<S: Simd>(simd: S, row: &[f32], largest: f32) -> usize {
     let largest = simd.splat(largest);
     for (i, chunk) in row.chunks(LANES).enumerate() {
-        let equal = simd.mask_to_bits(simd.eq(simd.load_first(chunk), largest)) & simd.mask_to_bits(simd.mask_first(chunk.len()));
+        let equal = simd.mask_to_bits(simd.eq(simd.load_first(chunk), largest)) & first_bits(chunk.len());
         if equal != 0 {
             return i * LANES + equal.trailing_zeros() as usize;
         }

@@ -78,29 +78,90 @@ impl From<Stream> for Generator {
     }
 }
 
-/// Ten rounds on `N` times eight counters, which lie in the even lanes. What the odd ones hold does not matter, before and after.
-///
-/// A round waits for the one before it, so some counters at once take hardly longer than one.
+/// One round for eight counters, which lie in the even lanes. What the odd ones hold does not matter, before and after.
 #[inline(always)]
-fn philox<S: Simd, const N: usize>(simd: S, mut counters: [[S::I32; 4]; N], keys: &Keys) -> [[S::I32; 4]; N] {
-    for key in keys {
-        let (first_key, second_key) = (simd.splat_i32(key[0] as i32), simd.splat_i32(key[1] as i32));
-        unroll!(N, n => {
-            let [a, b, c, d] = counters[n];
-            let (of_a, of_c) = (simd.mul_even_u32(a, MULTIPLIERS[0]), simd.mul_even_u32(c, MULTIPLIERS[1]));
-            let a = simd.xor_i32(simd.xor_i32(simd.odd_to_even(of_c), b), first_key);
-            let c = simd.xor_i32(simd.xor_i32(simd.odd_to_even(of_a), d), second_key);
-            counters[n] = [a, of_c, c, of_a];
-        });
-    }
-    counters
+fn round<S: Simd>(simd: S, [a, b, c, d]: [S::I32; 4], key: &[u32; 2]) -> [S::I32; 4] {
+    let (of_a, of_c) = (simd.mul_even_u32(a, MULTIPLIERS[0]), simd.mul_even_u32(c, MULTIPLIERS[1]));
+    let a = simd.xor_i32(simd.xor_i32(simd.odd_to_even(of_c), b), splat(simd, key[0]));
+    let c = simd.xor_i32(simd.xor_i32(simd.odd_to_even(of_a), d), splat(simd, key[1]));
+    [a, of_c, c, of_a]
 }
 
-/// The counters of the blocks in the even lanes, for row `i` of the matrix.
 #[inline(always)]
-fn counters<S: Simd>(simd: S, stream: &Stream, i: usize, blocks: S::I32) -> [S::I32; 4] {
-    let row = simd.splat_i32(stream.first_row.wrapping_add(i as u32) as i32);
-    [blocks, row, simd.splat_i32(stream.step as i32), simd.splat_i32(stream.layer as i32)]
+fn splat<S: Simd>(simd: S, word: u32) -> S::I32 {
+    simd.splat_i32(word as i32)
+}
+
+/// The lower and the upper word of a product.
+#[inline(always)]
+fn mul_u32(a: u32, b: u32) -> [u32; 2] {
+    let product = u64::from(a) * u64::from(b);
+    [product as u32, (product >> 32) as u32]
+}
+
+/// Eight blocks of columns, in the even lanes, and what the first rounds make of them for whatever row.
+///
+/// A round multiplies the first and the third word, so block and row, the first and the second, meet in the third round only. Until then
+/// some words depend on the block alone, some on the row alone, and one is a word of the one kind in exclusive or with one of the other.
+#[derive(Clone, Copy)]
+pub(super) struct Blocks<S: Simd> {
+    /// Of the third word after two rounds what depends on the block alone.
+    third: S::I32,
+    /// The same of the words after three rounds, but for the second, of which nothing does.
+    next: [S::I32; 3],
+}
+
+impl Generator {
+    #[inline(always)]
+    fn blocks<S: Simd>(&self, simd: S, blocks: S::I32) -> Blocks<S> {
+        let Self { stream: Stream { step, layer, .. }, keys } = self;
+        let of_block = simd.mul_even_u32(blocks, MULTIPLIERS[0]);
+        let third = simd.xor_i32(simd.odd_to_even(of_block), splat(simd, layer ^ keys[0][1]));
+        let of_third = simd.mul_even_u32(third, MULTIPLIERS[1]);
+        let [of_step, _] = mul_u32(*step, MULTIPLIERS[1]);
+        let first = simd.xor_i32(simd.odd_to_even(of_third), splat(simd, of_step ^ keys[1][0]));
+        let of_first = simd.mul_even_u32(first, MULTIPLIERS[0]);
+        let next_first = simd.xor_i32(of_third, splat(simd, keys[2][0]));
+        let next_third = simd.xor_i32(simd.odd_to_even(of_first), splat(simd, keys[2][1]));
+        Blocks { third: of_block, next: [next_first, next_third, of_first] }
+    }
+
+    /// The words of the blocks for `N` rows from row `i` of the matrix on, in the even lanes.
+    ///
+    /// A round waits for the one before it, so some rows at once take hardly longer than one.
+    #[inline(always)]
+    fn words<S: Simd, const N: usize>(&self, simd: S, blocks: &Blocks<S>, i: usize) -> [[S::I32; 4]; N] {
+        let Self { stream: Stream { step, first_row, .. }, keys } = self;
+        let [_, of_step] = mul_u32(*step, MULTIPLIERS[1]);
+        let mut words = [[blocks.third; 4]; N];
+        unroll!(N, n => {
+            let row = first_row.wrapping_add((i + n) as u32);
+            let of_row = mul_u32(of_step ^ row ^ keys[0][0], MULTIPLIERS[0]);
+            let third = simd.xor_i32(blocks.third, splat(simd, of_row[1] ^ keys[1][1]));
+            let of_third = simd.mul_even_u32(third, MULTIPLIERS[1]);
+            let [first, third, fourth] = blocks.next;
+            let first = simd.xor_i32(simd.odd_to_even(of_third), first);
+            words[n] = [first, of_third, simd.xor_i32(third, splat(simd, of_row[0])), fourth];
+        });
+        for key in &keys[3..] {
+            unroll!(N, n => words[n] = round(simd, words[n], key));
+        }
+        words
+    }
+
+    /// The blocks of the columns `64 group .. 64 group + 64`, for [`Self::halves`].
+    #[inline(always)]
+    pub(super) fn blocks_of_halves<S: Simd>(&self, simd: S, group: usize) -> Blocks<S> {
+        self.blocks(simd, lane_numbers::<S, 2>(simd, group * LANES / 2))
+    }
+
+    /// Sixteen random bits for each column of `N` rows from row `i` of the matrix on, as the upper half of a lane whose lower half is 0.
+    #[inline(always)]
+    pub(super) fn halves<S: Simd, const N: usize>(&self, simd: S, blocks: &Blocks<S>, i: usize) -> [[S::I32; 4]; N] {
+        let mut halves = self.words(simd, blocks, i);
+        unroll!(N, n => unroll!(4, k => halves[n][k] = simd.split_even_u16(halves[n][k])));
+        halves
+    }
 }
 
 /// The integers from 0 to 15, each divided by `BY`, plus `first`.
@@ -117,37 +178,6 @@ fn lane_numbers<S: Simd, const BY: usize>(simd: S, first: usize) -> S::I32 {
         numbers
     };
     simd.add_i32(simd.to_bits(simd.load(&numbers)), simd.splat_i32(first as i32))
-}
-
-/// The words of the columns `64 group .. 64 group + 64` of row `i` of the matrix.
-#[inline(always)]
-fn words<S: Simd>(simd: S, Generator { stream, keys }: &Generator, i: usize, group: usize) -> [S::I32; 4] {
-    let blocks = lane_numbers::<S, 1>(simd, group * LANES);
-    let (even, odd) = (counters(simd, stream, i, blocks), counters(simd, stream, i, simd.odd_to_even(blocks)));
-    let [mut words] = philox(simd, [even], keys);
-    let [odd] = philox(simd, [odd], keys);
-    for (word, odd) in words.iter_mut().zip(odd) {
-        let (even, odd) = (simd.from_bits(*word), simd.from_bits(simd.even_to_odd(odd)));
-        *word = simd.to_bits(simd.select(simd.mask_from_bits(0x5555), even, odd));
-    }
-    words
-}
-
-/// Sixteen random bits for each of the columns `64 group .. 64 group + 64` of the `N` rows from row `i` of the matrix on, as the upper half
-/// of a lane whose lower half is 0.
-#[inline(always)]
-pub(super) fn halves<S: Simd, const N: usize>(
-    simd: S,
-    Generator { stream, keys }: &Generator,
-    i: usize,
-    group: usize,
-) -> [[S::I32; 4]; N] {
-    let blocks = lane_numbers::<S, 2>(simd, group * LANES / 2);
-    let mut of_rows = [[blocks; 4]; N];
-    unroll!(N, n => of_rows[n] = counters(simd, stream, i + n, blocks));
-    let mut halves = philox(simd, of_rows, keys);
-    unroll!(N, n => unroll!(4, k => halves[n][k] = simd.split_even_u16(halves[n][k])));
-    halves
 }
 
 /// Uniform random numbers from 0 to below 1, multiples of `2^-24`.
@@ -169,10 +199,16 @@ impl SimdOp for Uniform<'_> {
     fn run<S: Simd>(mut self, simd: S) {
         let low_bits = simd.splat_i32(0x00ff_ffff);
         let unit = simd.splat(1.0 / 16_777_216.0);
-        for i in 0..self.y.rows() {
-            for (group, columns) in self.y.row_mut(i).chunks_mut(GROUP).enumerate() {
-                let words = words(simd, &self.generator, i, group);
-                for (word, chunk) in words.into_iter().zip(columns.chunks_mut(LANES)) {
+        let (columns, y) = (self.y.columns(), &mut self.y);
+        for first in (0..columns).step_by(GROUP) {
+            let even = lane_numbers::<S, 1>(simd, first / 4);
+            let [even, odd] = [even, simd.odd_to_even(even)].map(|blocks| self.generator.blocks(simd, blocks));
+            for i in 0..y.rows() {
+                let ([even], [odd]) = (self.generator.words(simd, &even, i), self.generator.words(simd, &odd, i));
+                let chunks = y.row_mut(i)[first..].chunks_mut(LANES);
+                for ((even, odd), chunk) in even.into_iter().zip(odd).zip(chunks) {
+                    let (even, odd) = (simd.from_bits(even), simd.from_bits(simd.even_to_odd(odd)));
+                    let word = simd.to_bits(simd.select(simd.mask_from_bits(0x5555), even, odd));
                     let integer = simd.and_i32(simd.shift_right::<8>(word), low_bits);
                     simd.store_first(simd.mul(simd.to_f32(integer), unit), chunk);
                 }
@@ -206,8 +242,11 @@ mod tests {
         type Output = [[u32; LANES]; 4];
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> [[u32; LANES]; 4] {
-            let counter = self.counter.map(|word| simd.splat_i32(word as i32));
-            philox(simd, [counter], &keys(self.key))[0].map(|words| simd.to_array(simd.from_bits(words)).map(f32::to_bits))
+            let [block, first_row, step, layer] = self.counter;
+            let seed = u64::from(self.key[0]) | u64::from(self.key[1]) << 32;
+            let generator = Generator::from(Stream { seed, step, layer, first_row });
+            let [words] = generator.words(simd, &generator.blocks(simd, splat(simd, block)), 0);
+            words.map(|words| simd.to_array(simd.from_bits(words)).map(f32::to_bits))
         }
     }
 
@@ -236,9 +275,9 @@ mod tests {
             fn run<S: Simd>(self, simd: S) -> Self::Output {
                 let a = simd.to_bits(simd.load(&self.a.map(f32::from_bits)));
                 let results = [simd.mul_even_u32(a, self.b), simd.odd_to_even(a), simd.even_to_odd(a), simd.split_even_u16(a)];
-                let below = simd.lt_u32(a, simd.splat_i32(self.b as i32));
-                let or_some = simd.either(below, simd.mask_from_bits(SOME));
-                let masks = [simd.mask_to_bits(below), simd.mask_to_bits(or_some)];
+                let up_to = simd.le_u32(a, simd.splat_i32(self.b as i32));
+                let or_some = simd.either(up_to, simd.mask_from_bits(SOME));
+                let masks = [simd.mask_to_bits(up_to), simd.mask_to_bits(or_some)];
                 (results.map(|x| simd.to_array(simd.from_bits(x)).map(f32::to_bits)), masks)
             }
         }
@@ -257,9 +296,9 @@ mod tests {
                 pairs(|even, _, _| [0, even]),
                 pairs(|even, _, _| [even << 16, even & 0xffff_0000]),
             ];
-            let below = (0..LANES).fold(0, |bits, i| bits | u16::from(a[i] < b) << i);
+            let up_to = (0..LANES).fold(0, |bits, i| bits | u16::from(a[i] <= b) << i);
             for isa in Isa::available() {
-                assert_eq!(isa.run(Integers { a, b }), (expected, [below, below | SOME]), "{isa} {b:x}");
+                assert_eq!(isa.run(Integers { a, b }), (expected, [up_to, up_to | SOME]), "{isa} {b:x}");
             }
         }
     }

@@ -190,8 +190,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Each even lane in two: its lower sixteen bits in its place, its upper ones in the odd lane behind, both as the upper sixteen bits of
     /// a lane whose lower ones are 0.
     fn split_even_u16(self, x: Self::I32) -> Self::I32;
-    /// `a < b`, unsigned.
-    fn lt_u32(self, a: Self::I32, b: Self::I32) -> Self::Mask;
+    /// `a <= b`, unsigned.
+    fn le_u32(self, a: Self::I32, b: Self::I32) -> Self::Mask;
     /// Each lane as the nearest `f32`.
     fn to_f32(self, x: Self::I32) -> Self::F32;
 
@@ -207,7 +207,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The first `n` lanes set, all of them if `n` is sixteen or more.
     #[inline(always)]
     fn mask_first(self, n: usize) -> Self::Mask {
-        self.mask_from_bits(if n >= LANES { u16::MAX } else { (1u16 << n) - 1 })
+        self.mask_from_bits(first_bits(n))
     }
 
     /// `|x|`: clears the sign bit.
@@ -257,6 +257,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
         lanes[0]
     }
+}
+
+/// The bits of the first `n` lanes, all of them if `n` is sixteen or more.
+#[inline(always)]
+pub(crate) fn first_bits(n: usize) -> u16 {
+    if n >= LANES { u16::MAX } else { (1 << n) - 1 }
 }
 
 /// An operation that [`Isa::run`] runs with the instructions of an instruction set.

@@ -218,9 +218,9 @@ impl Simd for Portable {
         bytemuck::cast::<[i32; LANES], _>(core::array::from_fn(|i| if i % 2 == 0 { x[i] << 16 } else { x[i - 1] >> 16 << 16 }))
     }
     #[inline(always)]
-    fn lt_u32(self, a: i32x16, b: i32x16) -> f32x16 {
+    fn le_u32(self, a: i32x16, b: i32x16) -> f32x16 {
         let (a, b): (u32x16, u32x16) = (bytemuck::cast(a), bytemuck::cast(b));
-        bytemuck::cast(a.simd_lt(b))
+        bytemuck::cast(a.simd_le(b))
     }
     #[inline(always)]
     fn to_f32(self, x: i32x16) -> f32x16 {

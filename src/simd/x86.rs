@@ -141,7 +141,7 @@ impl Simd for Avx512 {
         xor_i32(self, a: __m512i, b: __m512i) -> __m512i { _mm512_xor_si512(a, b) }
         shift_left<const BITS: u32>(self, x: __m512i) -> __m512i { _mm512_slli_epi32::<BITS>(x) }
         shift_right<const BITS: u32>(self, x: __m512i) -> __m512i { _mm512_srai_epi32::<BITS>(x) }
-        lt_u32(self, a: __m512i, b: __m512i) -> __mmask16 { _mm512_cmplt_epu32_mask(a, b) }
+        le_u32(self, a: __m512i, b: __m512i) -> __mmask16 { _mm512_cmple_epu32_mask(a, b) }
         mul_even_u32(self, a: __m512i, b: u32) -> __m512i { _mm512_mul_epu32(a, _mm512_set1_epi32(b as i32)) }
         odd_to_even(self, x: __m512i) -> __m512i { _mm512_srli_epi64::<32>(x) }
         even_to_odd(self, x: __m512i) -> __m512i { _mm512_slli_epi64::<32>(x) }
@@ -357,11 +357,10 @@ impl Simd for Avx2 {
         and_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] { halves!(_mm256_and_si256(a, b)) }
         or_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] { halves!(_mm256_or_si256(a, b)) }
         xor_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] { halves!(_mm256_xor_si256(a, b)) }
-        lt_u32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256; 2] {{
-            // Flipping the sign bits maps the unsigned order to the signed one.
-            let sign = self.splat_i32(i32::MIN);
-            let (a, b) = (self.xor_i32(a, sign), self.xor_i32(b, sign));
-            self.from_bits(halves!(_mm256_cmpgt_epi32(b, a)))
+        le_u32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256; 2] {{
+            // There is no comparison of unsigned numbers, but a minimum.
+            let min = halves!(_mm256_min_epu32(a, b));
+            self.from_bits(halves!(_mm256_cmpeq_epi32(min, a)))
         }}
         mul_even_u32(self, a: [__m256i; 2], b: u32) -> [__m256i; 2] {{
             let b = [_mm256_set1_epi32(b as i32); 2];

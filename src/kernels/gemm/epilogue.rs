@@ -3,7 +3,7 @@
 use crate::kernels::matrix::{MatMut, MatRef};
 use crate::kernels::optimizers::{MAX_PARAMETERS, RowRule};
 use crate::simd::tile::Tile;
-use crate::simd::{Isa, LANES, MapOp, Simd, slice, unroll};
+use crate::simd::{Isa, LANES, MapOp, Simd, first_bits, slice, unroll};
 
 /// Which part of C a tile is.
 #[derive(Clone, Copy, Debug)]
@@ -293,8 +293,7 @@ fn relu<S: Simd, const V: usize>(simd: S, values: &mut [S::F32; V], width: usize
     unroll!(V, j => {
         let dropped = simd.le(values[j], simd.zero());
         values[j] = simd.select(dropped, simd.zero(), values[j]);
-        let exist = simd.mask_to_bits(simd.mask_first(width - j * LANES));
-        words[j] = !simd.mask_to_bits(dropped) & exist;
+        words[j] = !simd.mask_to_bits(dropped) & first_bits(width - j * LANES);
     });
     words
 }
