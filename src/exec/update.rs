@@ -6,11 +6,11 @@ use super::{Context, Inputs};
 use crate::kernels::MatMut;
 use crate::kernels::gemm::{Epilogue, RowBlocks, Updated, UpdatedByRow, gemm_transposed};
 use crate::kernels::optimizers::{Adjusted, MAX_PARAMETERS, Optimizer, RowRule, add_penalty, first};
-use crate::kernels::reduce::column_sums_into;
+use crate::kernels::reduce::column_sums_from;
 use crate::parallel::{Shares, range_of_share};
 use crate::plan::{BlockRef, LEARNED_TENSORS, Layer, Penalty, Region, Statistics, Value};
 use crate::simd::slice::prefetch_to_write;
-use crate::simd::{Isa, LANES, MapOp, Simd};
+use crate::simd::{Isa, LANES};
 use core::ops::Range;
 
 /// What is known when all gradients by weighted sums are there.
@@ -207,30 +207,20 @@ impl Gradients<'_> {
             return;
         }
         if !layer.bias.is_empty() {
-            column_sums_into(isa, dz, columns.start, Replaced, [&mut *bias]);
+            column_sums_from(isa, dz, columns.start, bias);
             let penalty = layer.spec.bias_penalty;
             if !penalty.is_none() {
                 add_penalty(isa, penalty.l1, penalty.l2, &layer.bias.of(parameters).row(0)[columns.clone()], bias);
             }
         }
         if !layer.alpha.is_empty() {
-            column_sums_into(isa, self.blocks.sums(number), columns.start, Replaced, [alpha]);
+            column_sums_from(isa, self.blocks.sums(number), columns.start, alpha);
         }
         if !layer.gamma.is_empty() {
             let [_, _, _, dgamma, dbeta] = Statistics::rows(layer, self.statistics);
             gamma.copy_from_slice(&dgamma[columns.clone()]);
             beta.copy_from_slice(&dbeta[columns]);
         }
-    }
-}
-
-/// `y = x`
-struct Replaced;
-
-impl MapOp<1, 1> for Replaced {
-    #[inline(always)]
-    fn map<S: Simd>(&self, _: S, x: [S::F32; 1], _: [S::F32; 1]) -> [S::F32; 1] {
-        x
     }
 }
 
@@ -242,7 +232,7 @@ fn update_by_column_sums(isa: Isa, x: RowBlocks<'_>, first: usize, rule: &Adjust
     for start in (0..columns).step_by(sums.len()) {
         let range = start..columns.min(start + sums.len());
         let sums = &mut sums[..range.len()];
-        column_sums_into(isa, x, first + start, Replaced, [sums]);
+        column_sums_from(isa, x, first + start, sums);
         rule.update_row(isa, sums, part_of_each(&mut parameters, range));
     }
 }

@@ -36,7 +36,17 @@ pub const MICRO_SHARD: usize = 16;
 #[track_caller]
 pub fn column_sums(isa: Isa, x: RowBlocks<'_>, y: &mut [f32]) {
     assert!(x.columns() == y.len(), "sums of {} columns expected, found {}", x.columns(), y.len());
-    totals(isa, Values(x), 0, [y]);
+    column_sums_from(isa, x, 0, y);
+}
+
+/// `y[j] = sum over i of x[i][first + j]`, for a share of the columns.
+///
+/// # Panics
+/// If `y` reaches beyond the last column.
+#[track_caller]
+pub(crate) fn column_sums_from(isa: Isa, x: RowBlocks<'_>, first: usize, y: &mut [f32]) {
+    assert!(first + y.len() <= x.columns(), "columns up to {} expected, found {}", x.columns(), first + y.len());
+    totals(isa, Values(x), first, [y]);
 }
 
 /// `outputs[j] = op(sum over i of x[i][first + j], outputs[j])`: with an optimizer for `op`, a whole step of a bias.

@@ -343,15 +343,11 @@ unsafe fn multiply<S: Simd, const TRANSPOSED: bool, const WHOLE: bool, const ROW
             steps_per_fetch,
             fetch: &mut fetch,
         };
-        // The last vector of a row may be read whole as long as it ends before the slice does: what it holds beyond column `n` goes
-        // into lanes that are never stored. Only the last rows, mostly one, need a mask.
         let (mut unmasked, mut mask) = (len, None);
         if !WHOLE && S::MASKED_LOADS_ARE_FREE {
             mask = Some(last_mask);
         } else if !WHOLE {
-            while unmasked > 0 && b + (unmasked - 1) * b_depth_stride + VECTORS * LANES > product.b.len() {
-                unmasked -= 1;
-            }
+            unmasked = rows_without_mask(product.b.len(), b, (len, b_depth_stride), VECTORS);
         }
         // SAFETY: rows `first..first + len` of the block are rows of A and B, whose elements lie inside their slices, as the
         // constructors of `Product` have checked, and so do whole vectors of the first rows of B where they are not masked.
@@ -370,6 +366,17 @@ unsafe fn multiply<S: Simd, const TRANSPOSED: bool, const WHOLE: bool, const ROW
         b_block += depth.b_block_stride;
     }
     *accumulators = tile;
+}
+
+/// How many of some rows of B may be read in whole vectors from the element `first` on, `stride` elements apart: all but the last ones, mostly
+/// one, behind whose columns B ends. What a vector holds beyond the columns goes into lanes that are never stored.
+#[inline(always)]
+pub(super) fn rows_without_mask(b_len: usize, first: usize, (rows, stride): (usize, usize), vectors: usize) -> usize {
+    let mut unmasked = rows;
+    while unmasked > 0 && first + (unmasked - 1) * stride + vectors * LANES > b_len {
+        unmasked -= 1;
+    }
+    unmasked
 }
 
 /// How many steps before it is read a line of a transposed A is asked for. Each step reads another line, a whole row further, which no

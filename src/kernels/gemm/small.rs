@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "B is read through pointers, as in `micro`")]
 
 use super::epilogue::{Epilogue, Place};
+use super::micro::rows_without_mask;
 use super::shapes::most_vectors;
 use crate::kernels::matrix::MatRef;
 use crate::simd::{Isa, LANES, Simd, SimdOp, unroll};
@@ -65,37 +66,47 @@ impl<E: Epilogue> Small<'_, E> {
             unreachable!("no tile of {V} vectors");
         }
         let (a, b, leading_dimension) = (self.a, self.b, self.leading_dimension);
-        // As in `micro`: whole vectors may be read of all rows but the last ones, mostly one, behind whose columns the slice ends.
-        let mut unmasked = a.len();
-        while unmasked > 0 && (unmasked - 1) * leading_dimension + place.column + V * LANES > b.len() {
-            unmasked -= 1;
-        }
+        let unmasked = rows_without_mask(b.len(), place.column, (a.len(), leading_dimension), V);
         let last_mask = simd.mask_first(place.last_width::<V>());
-        let mut row = b.as_ptr().wrapping_add(place.column);
+        let row = b.as_ptr().wrapping_add(place.column);
         let mut tile = self.epilogue.begin::<S, 1, V>(simd, place);
-        for &element in &a[..unmasked] {
-            let element = simd.splat(element);
-            unroll!(V, j => {
-                // SAFETY: the vectors of this row end before the slice does.
-                let vector = unsafe { simd.load_pointer(row.wrapping_add(j * LANES)) };
-                tile[0][j] = simd.mul_add(element, vector, tile[0][j]);
-            });
-            row = row.wrapping_add(leading_dimension);
-        }
-        for &element in &a[unmasked..] {
-            let element = simd.splat(element);
-            unroll!(V, j => {
-                let source = row.wrapping_add(j * LANES);
-                // SAFETY: these columns of a row of B lie inside its slice, as `MatRef` has checked; in the last vector as far as the mask is set.
-                let vector = unsafe {
-                    if j + 1 < V { simd.load_pointer(source) } else { simd.load_pointer_masked(source, last_mask) }
-                };
-                tile[0][j] = simd.mul_add(element, vector, tile[0][j]);
-            });
-            row = row.wrapping_add(leading_dimension);
+        // SAFETY: these columns of the rows of B lie inside its slice, as `MatRef` has checked, and so do whole vectors of those without mask.
+        unsafe {
+            let row = steps(simd, &a[..unmasked], (row, leading_dimension), None, &mut tile[0]);
+            steps(simd, &a[unmasked..], (row, leading_dimension), Some(last_mask), &mut tile[0]);
         }
         self.epilogue.finish(simd, place, tile);
     }
+}
+
+/// Adds some elements of A, each times its row of B, from `row` on. Returns the row behind.
+///
+/// # Safety
+/// `V` vectors of each row must be readable, the last one of them as far as there is no mask or the mask is set.
+#[inline(always)]
+unsafe fn steps<S: Simd, const V: usize>(
+    simd: S,
+    a: &[f32],
+    (mut row, leading_dimension): (*const f32, usize),
+    last_mask: Option<S::Mask>,
+    sums: &mut [S::F32; V],
+) -> *const f32 {
+    for &element in a {
+        let element = simd.splat(element);
+        unroll!(V, j => {
+            let source = row.wrapping_add(j * LANES);
+            // SAFETY: the caller promises it.
+            let vector = unsafe {
+                match last_mask {
+                    Some(mask) if j + 1 == V => simd.load_pointer_masked(source, mask),
+                    _ => simd.load_pointer(source),
+                }
+            };
+            sums[j] = simd.mul_add(element, vector, sums[j]);
+        });
+        row = row.wrapping_add(leading_dimension);
+    }
+    row
 }
 
 #[cfg(test)]
