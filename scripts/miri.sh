@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Miri, which interprets a program and reports undefined behaviour: reads and writes outside of what a pointer may reach, aliasing,
 # alignment, uninitialized memory and data races. On each instruction set: products of matrices with every epilogue, training steps on
-# three threads, and each fuzz target on some random inputs, 3 unless told: `scripts/miri.sh 20`. Then the team. Needs rustup. Miri takes
-# thousands of times as long as the processor: half an hour.
+# three threads, and each fuzz target on some random inputs, 3 unless told: `scripts/miri.sh 20`. Then small rows and random numbers, and
+# the team. Needs rustup. Miri takes thousands of times as long as the processor: three quarters of an hour.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,6 +19,10 @@ for pair in portable:x86-64 avx2:x86-64-v3 avx512:x86-64-v4; do
   miri --test main -- kernels::gemm::products_of a_step_that_fails_changes_no_parameter
   SELVEDGE_FUZZ_INPUTS="${1:-3}" miri --test fuzz_regressions random_inputs_pass
 done
+
+# The last ones of the loop: AVX-512, and AVX2.
+printf '\n== small rows and random numbers\n'
+miri --lib -- kernels::gemm::small:: kernels::rng:: kernels::dropout::tests::one_mask
 
 printf '\n== the team\n'
 miri --lib parallel::

@@ -3,6 +3,7 @@
 use super::dropout::stream;
 use super::operands::Operands;
 use super::support::buffer::Buffer;
+use super::support::ends::{OfRows, OfWeights, biased_relu, relu_backward, updated_by_row};
 use super::support::isas::isas;
 use super::support::matrix::{Layout, Matrix};
 use arbitrary::Result;
@@ -44,9 +45,6 @@ impl Factors<'_> {
         }
     }
 }
-
-/// Two epilogues that share their tiles, as the layers of a network do.
-type EndOfRows<'a> = Either<Biased<'a>, ReluBackward<'a>>;
 
 /// What an epilogue reads and writes.
 struct Outputs {
@@ -97,7 +95,7 @@ fn case(operands: &mut Operands<'_>) -> Result<()> {
         let leading_dimension = found.c.leading_dimension();
         match kind {
             0 => {
-                factors.multiply(isa, &mut Stored { c: found.c.as_mut() });
+                factors.multiply(isa, &mut OfWeights::Right(Either::Left(Stored { c: found.c.as_mut() })));
                 factors.multiply_naively(isa, &mut Stored { c: expected.c.as_mut() });
             }
             1 => {
@@ -105,15 +103,15 @@ fn case(operands: &mut Operands<'_>) -> Result<()> {
                 factors.multiply_naively(isa, &mut Accumulated { c: expected.c.as_mut() });
             }
             2 => {
-                factors.multiply(isa, &mut EndOfRows::Left(Biased { bias: &bias, c: found.c.as_mut() }));
+                factors.multiply(isa, &mut OfRows::Left(Biased { bias: &bias, c: found.c.as_mut() }));
                 factors.multiply_naively(isa, &mut Biased { bias: &bias, c: expected.c.as_mut() });
             }
             3 => {
-                factors.multiply(isa, &mut BiasedRelu { bias: &bias, c: found.c.as_mut(), mask: &mut found.mask });
+                factors.multiply(isa, &mut biased_relu(&bias, found.c.as_mut(), &mut found.mask));
                 factors.multiply_naively(isa, &mut BiasedRelu { bias: &bias, c: expected.c.as_mut(), mask: &mut expected.mask });
             }
             4 => {
-                factors.multiply(isa, &mut BiasedRelu { bias: &bias, c: found.c.as_mut(), mask: &mut [] });
+                factors.multiply(isa, &mut biased_relu(&bias, found.c.as_mut(), &mut []));
                 factors.multiply_naively(isa, &mut BiasedRelu { bias: &bias, c: expected.c.as_mut(), mask: &mut [] });
             }
             5 => {
@@ -124,7 +122,7 @@ fn case(operands: &mut Operands<'_>) -> Result<()> {
                 reference::dropout::dropout_forward(dropout, stream, c.as_mut(), mask);
             }
             8 => {
-                factors.multiply(isa, &mut EndOfRows::Right(ReluBackward { mask: &found.mask, c: found.c.as_mut() }));
+                factors.multiply(isa, &mut relu_backward(&found.mask, found.c.as_mut()));
                 factors.multiply_naively(isa, &mut ReluBackward { mask: &expected.mask, c: expected.c.as_mut() });
             }
             _ => {
@@ -136,7 +134,8 @@ fn case(operands: &mut Operands<'_>) -> Result<()> {
                     let [w, v] = parameters;
                     let by_row = ByRow(rule);
                     let parameters = [w, v, &mut [], &mut []];
-                    factors.multiply(isa, &mut UpdatedByRow { isa, rule: &by_row, parameters, leading_dimension });
+                    let end = UpdatedByRow { isa, rule: &by_row, parameters, leading_dimension };
+                    factors.multiply(isa, &mut updated_by_row(end));
                 }
                 let Outputs { c, velocity, .. } = &mut expected;
                 let parameters = [c.data_mut(), velocity.data_mut()];

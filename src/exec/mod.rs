@@ -25,7 +25,7 @@
 mod activation;
 mod backward;
 mod columns;
-mod ends;
+pub(crate) mod ends;
 mod forward;
 mod infer;
 mod loss;

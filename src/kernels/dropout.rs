@@ -460,8 +460,9 @@ impl SimdOp for Backward<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exec::ends::biased_relu;
     use crate::kernels::MatRef;
-    use crate::kernels::gemm::{BiasedRelu, gemm};
+    use crate::kernels::gemm::gemm;
     use crate::kernels::rng::uniform;
     use crate::reference::dropout as reference;
     use crate::reference::samples::{assert_same_bits, matrix, numbers};
@@ -621,7 +622,7 @@ mod tests {
         for isa in Isa::available() {
             let (mut y, mut mask) = (vec![0.0; m * n], vec![0; mask_len(m, n)]);
             let c = MatMut::new(&mut y, m, n, n);
-            gemm(isa, MatRef::new(&a, m, k, k), MatRef::new(&b, k, n, n), &mut BiasedRelu { bias: &bias, c, mask: &mut mask });
+            gemm(isa, MatRef::new(&a, m, k, k), MatRef::new(&b, k, n, n), &mut biased_relu(&bias, c, &mut mask));
             let relu = (y.clone(), mask.clone());
             dropout_forward(isa, dropout, STREAM, MatMut::new(&mut y, m, n, n), &mut mask, Combine::And);
             let mut dy = vec![1.0; m * n];

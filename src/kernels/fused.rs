@@ -328,7 +328,6 @@ impl OnRows for Backward<'_> {
 mod tests {
     use super::*;
     use crate::kernels::dropout::{Combine, dropout_backward, dropout_forward, mask_len};
-    use crate::kernels::gemm::{BiasedRelu, gemm};
     use crate::kernels::norm::{batch_norm_backward, batch_norm_forward, gradient_shards, gradient_sums};
     use crate::reference::fused as reference;
     use crate::reference::samples::{assert_same_bits, matrix, numbers};
@@ -402,28 +401,6 @@ mod tests {
                     let matrix = MatMut::new(&mut twin, rows, n, ld);
                     reference::batch_norm_relu_dropout_backward(isa, x, &normalization, &sums, masked, matrix);
                     assert_same_bits(context, &dx, &twin);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_epilogue_equals_relu_and_dropout() {
-        for isa in Isa::available() {
-            for n in [1, 16, 17, 47, 48, 49, 64, 80, 130, 200] {
-                for (dropout, m) in rates().into_iter().zip([1, 13, 6]) {
-                    let (k, ld, context) = (3, n + 2, (isa, m, n, dropout.rate()));
-                    let (a, b, bias) = (numbers(1, m * k), numbers(2, k * n), numbers(3, n));
-                    let (a, b) = (MatRef::new(&a, m, k, k), MatRef::new(&b, k, n, n));
-                    let (mut y, mut mask) = (vec![f32::NAN; m * ld], vec![0xabcd; mask_len(m, n)]);
-                    let c = MatMut::new(&mut y, m, n, ld);
-                    gemm(isa, a, b, &mut BiasedReluDropout { bias: &bias, dropout, stream: STREAM, c, mask: &mut mask });
-                    let (mut unfused, mut unfused_mask) = (vec![f32::NAN; m * ld], vec![0xabcd; mask_len(m, n)]);
-                    let mut c = MatMut::new(&mut unfused, m, n, ld);
-                    gemm(isa, a, b, &mut BiasedRelu { bias: &bias, c: c.reborrow(), mask: &mut unfused_mask });
-                    dropout_forward(isa, dropout, STREAM, c, &mut unfused_mask, Combine::And);
-                    assert_same_bits(context, &y, &unfused);
-                    assert_eq!(mask, unfused_mask, "{context:?}");
                 }
             }
         }

@@ -624,7 +624,8 @@ impl Optimizer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gemm::{RowBlocks, Stored, Updated, UpdatedByRow, gemm_transposed};
+    use crate::exec::ends::{stored, updated, updated_by_row};
+    use crate::kernels::gemm::{RowBlocks, Updated, UpdatedByRow, gemm_transposed};
     use crate::kernels::{MatMut, MatRef};
     use crate::reference::optimizers::{self as reference, Rule};
     use crate::reference::samples::{SPECIAL, assert_same_bits, numbers};
@@ -710,7 +711,7 @@ mod tests {
             let (rows, columns) = (RowBlocks::from(a), RowBlocks::from(b));
             fused_product(isa, (rows, (0, m), columns), fused.each_mut().map(Vec::as_mut_slice), ld);
             let mut gradient = vec![f32::NAN; m * ld];
-            gemm_transposed(isa, rows, (0, m), columns, &mut Stored { c: MatMut::new(&mut gradient, m, n, ld) });
+            gemm_transposed(isa, rows, (0, m), columns, &mut stored(MatMut::new(&mut gradient, m, n, ld)));
             for i in 0..m {
                 let row = i * ld..i * ld + n;
                 update(isa, rule, &gradient[row.clone()], unfused.each_mut().map(|slice| &mut slice[row.clone()]));
@@ -732,14 +733,18 @@ mod tests {
         check_fused(name, rule, |isa, (a, columns, b), parameters, leading_dimension| {
             let mut rest = parameters.into_iter();
             let parameters = core::array::from_fn(|_| rest.next().unwrap_or_default());
-            gemm_transposed(isa, a, columns, b, &mut UpdatedByRow { isa, rule: &ByRow(rule), parameters, leading_dimension });
+            let end = UpdatedByRow { isa, rule: &ByRow(rule), parameters, leading_dimension };
+            gemm_transposed(isa, a, columns, b, &mut updated_by_row(end));
         });
     }
 
     #[test]
     fn the_epilogues_equal_the_update_of_a_stored_gradient() {
         // Every rule in every tile would be minutes of compilation.
-        check_in_registers("sgd", Sgd { learning_rate: 0.1 });
+        let rule = Sgd { learning_rate: 0.1 };
+        check_fused("sgd", rule, |isa, (a, columns, b), parameters, leading_dimension| {
+            gemm_transposed(isa, a, columns, b, &mut updated(Updated { rule, parameters, leading_dimension }));
+        });
         check_in_registers("nesterov", Momentum { learning_rate: 0.1, momentum: 0.9, kind: MomentumKind::Nesterov });
         check_in_registers("adam", AdamSettings::default().at_step(3));
         for_every_rule!(check_by_row);

@@ -2,13 +2,14 @@
 
 use crate::support::bits::assert_same;
 use crate::support::buffer::{Buffer, Place};
+use crate::support::ends::{biased_relu, relu_backward, updated_by_sgd};
 use crate::support::isas::isas;
 use crate::support::matrix::{Layout, Matrix};
 use crate::support::numbers::{Numbers, POISON};
 use fastrand::Rng;
 use selvedge::kernels::MatRef;
 use selvedge::kernels::gemm::{
-    Accumulated, Biased, BiasedRelu, Either, Epilogue, ReluBackward, RowBlocks, Stored, Updated, gemm, gemm_shared, gemm_transposed,
+    Accumulated, Biased, Either, Epilogue, RowBlocks, Stored, Updated, gemm, gemm_shared, gemm_transposed,
 };
 use selvedge::kernels::optimizers::{Momentum, MomentumKind, Sgd};
 use selvedge::reference;
@@ -85,13 +86,25 @@ impl Outputs {
 
 impl Operands<'_> {
     fn multiply(&self, side: Side, isa: Isa, epilogue: &mut (impl Epilogue + reference::gemm::Epilogue)) {
-        match (side, *self) {
+        match side {
+            Side::Kernel => self.multiply_fast(isa, epilogue),
+            Side::Twin => self.multiply_naively(isa, epilogue),
+        }
+    }
+
+    fn multiply_fast(&self, isa: Isa, epilogue: &mut impl Epilogue) {
+        match *self {
             // They differ in what they ask for ahead.
-            (Side::Kernel, Self::Rows(a, b)) if a.rows() % 2 == 0 => gemm_shared(isa, a, b, epilogue),
-            (Side::Kernel, Self::Rows(a, b)) => gemm(isa, a, b, epilogue),
-            (Side::Twin, Self::Rows(a, b)) => reference::gemm::gemm(isa, a, b, epilogue),
-            (Side::Kernel, Self::Columns(a, columns, b)) => gemm_transposed(isa, a, columns, b, epilogue),
-            (Side::Twin, Self::Columns(a, columns, b)) => reference::gemm::gemm_transposed(isa, a, columns, b, epilogue),
+            Self::Rows(a, b) if a.rows() % 2 == 0 => gemm_shared(isa, a, b, epilogue),
+            Self::Rows(a, b) => gemm(isa, a, b, epilogue),
+            Self::Columns(a, columns, b) => gemm_transposed(isa, a, columns, b, epilogue),
+        }
+    }
+
+    fn multiply_naively(&self, isa: Isa, epilogue: &mut impl reference::gemm::Epilogue) {
+        match *self {
+            Self::Rows(a, b) => reference::gemm::gemm(isa, a, b, epilogue),
+            Self::Columns(a, columns, b) => reference::gemm::gemm_transposed(isa, a, columns, b, epilogue),
         }
     }
 
@@ -103,14 +116,17 @@ impl Operands<'_> {
             Kind::Stored => self.multiply(side, isa, &mut Stored { c: c.as_mut() }),
             Kind::Accumulated => self.multiply(side, isa, &mut TwoEnds::Left(Accumulated { c: c.as_mut() })),
             Kind::Biased => self.multiply(side, isa, &mut Biased { bias, c: c.as_mut() }),
-            Kind::BiasedRelu => self.multiply(side, isa, &mut BiasedRelu { bias, c: c.as_mut(), mask }),
-            Kind::BiasedReluWithoutMask => self.multiply(side, isa, &mut BiasedRelu { bias, c: c.as_mut(), mask: &mut [] }),
+            Kind::BiasedRelu => self.multiply(side, isa, &mut biased_relu(bias, c.as_mut(), mask)),
+            Kind::BiasedReluWithoutMask => self.multiply(side, isa, &mut biased_relu(bias, c.as_mut(), &mut [])),
             Kind::WithoutBias => self.multiply(side, isa, &mut Biased { bias: &[], c: c.as_mut() }),
-            Kind::ReluWithoutBias => self.multiply(side, isa, &mut BiasedRelu { bias: &[], c: c.as_mut(), mask }),
-            Kind::ReluBackward => self.multiply(side, isa, &mut ReluBackward { mask, c: c.as_mut() }),
+            Kind::ReluWithoutBias => self.multiply(side, isa, &mut biased_relu(&[], c.as_mut(), mask)),
+            Kind::ReluBackward => self.multiply(side, isa, &mut relu_backward(mask, c.as_mut())),
             Kind::UpdatedBySgd => {
                 let rule = Sgd { learning_rate: 0.03 };
-                self.multiply(side, isa, &mut Updated { rule, parameters: [c.data_mut()], leading_dimension });
+                match side {
+                    Side::Kernel => self.multiply_fast(isa, &mut updated_by_sgd(rule, c.data_mut(), leading_dimension)),
+                    Side::Twin => self.multiply_naively(isa, &mut Updated { rule, parameters: [c.data_mut()], leading_dimension }),
+                }
             }
             Kind::UpdatedByMomentum | Kind::UpdatedByNesterov => {
                 let classic = kind == Kind::UpdatedByMomentum;
@@ -341,7 +357,7 @@ fn relu_keeps_nan_and_drops_both_zeros() {
             let b = Matrix::new(Place::Heap, (0, n), Layout::padded(0), |_, _| 0.0);
             let mut c = Matrix::new(Place::Heap, (2, n), Layout::padded(1), |_, _| 7.0);
             let mut mask = vec![0xffff; 2 * n.div_ceil(LANES)];
-            gemm(isa, empty.as_ref(), b.as_ref(), &mut BiasedRelu { bias: &bias, c: c.as_mut(), mask: &mut mask });
+            gemm(isa, empty.as_ref(), b.as_ref(), &mut biased_relu(&bias, c.as_mut(), &mut mask));
             for i in 0..2 {
                 for j in 0..n {
                     let (value, kept) = (values[j % values.len()], kept[j % values.len()]);
@@ -365,7 +381,7 @@ fn bits_of_columns_that_do_not_exist_are_zero() {
             let mut c = Matrix::new(Place::Heap, (3, n), Layout::padded(1), |_, _| 7.0);
             let words = n.div_ceil(LANES);
             let mut mask = vec![0xffff; 3 * words];
-            gemm(isa, a.as_ref(), b.as_ref(), &mut BiasedRelu { bias: &vec![0.0; n], c: c.as_mut(), mask: &mut mask });
+            gemm(isa, a.as_ref(), b.as_ref(), &mut biased_relu(&vec![0.0; n], c.as_mut(), &mut mask));
             for row in mask.chunks(words) {
                 let kept: Vec<bool> = (0..words * LANES).map(|j| row[j / LANES] >> (j % LANES) & 1 == 1).collect();
                 let expected: Vec<bool> = (0..words * LANES).map(|j| j < n).collect();

@@ -1,6 +1,7 @@
 //! Every kernel against its twin, at its edges, and refusing what does not fit.
 
 mod dropout_rates;
+mod fused;
 mod gather;
 mod gemm;
 mod gemm_exact;

@@ -1,10 +1,9 @@
 //! What does not fit is refused, with both numbers.
 
+use crate::support::ends::{OfRows, OfWeights, biased_relu, relu_backward, updated_by_sgd};
 use selvedge::kernels::activations::prelu_forward_in_place;
 use selvedge::kernels::gather::{Scaling, gather, gather_bytes};
-use selvedge::kernels::gemm::{
-    Accumulated, Biased, BiasedRelu, Either, ReluBackward, RowBlocks, Stored, Updated, gemm, gemm_transposed,
-};
+use selvedge::kernels::gemm::{Accumulated, Biased, Either, RowBlocks, Stored, gemm, gemm_transposed};
 use selvedge::kernels::loss::{RowWeights, softmax_cross_entropy, softmax_cross_entropy_one_hot, squared_error};
 use selvedge::kernels::merge::{add, copy};
 use selvedge::kernels::optimizers::{Sgd, add_penalty, update};
@@ -83,31 +82,31 @@ refusals! { isa, c:
         gemm(isa, matrix(2, 3), matrix(3, 5), &mut Biased { bias: &[0.0; 5], c: MatMut::new(c, 5, 2, 2) });
     a_mask_of_another_length,
     "mask: 4 elements expected, found 2" =>
-        gemm(isa, matrix(2, 1), matrix(1, 17), &mut BiasedRelu { bias: &[0.0; 17], c: MatMut::new(c, 2, 17, 17), mask: &mut [0; 2] });
+        gemm(isa, matrix(2, 1), matrix(1, 17), &mut biased_relu(&[0.0; 17], MatMut::new(c, 2, 17, 17), &mut [0; 2]));
     a_mask_of_another_length_for_a_gradient,
     "mask: 4 elements expected, found 2" =>
-        gemm(isa, matrix(2, 1), matrix(1, 17), &mut ReluBackward { mask: &[0; 2], c: MatMut::new(c, 2, 17, 17) });
+        gemm(isa, matrix(2, 1), matrix(1, 17), &mut relu_backward(&[0; 2], MatMut::new(c, 2, 17, 17)));
     a_masked_gradient_into_another_matrix,
     "C: 2 x 5 expected, found 1 x 5" =>
-        gemm(isa, matrix(2, 3), matrix(3, 5), &mut ReluBackward { mask: &[0; 2], c: MatMut::new(c, 1, 5, 5) });
+        gemm(isa, matrix(2, 3), matrix(3, 5), &mut relu_backward(&[0; 2], MatMut::new(c, 1, 5, 5)));
     the_left_of_two_into_another_matrix,
     "C: 2 x 5 expected, found 1 x 5" =>
-        gemm(isa, matrix(2, 3), matrix(3, 5), &mut Either::<_, Stored<'_>>::Left(Biased { bias: &[], c: MatMut::new(c, 1, 5, 5) }));
+        gemm(isa, matrix(2, 3), matrix(3, 5), &mut OfRows::Left(Biased { bias: &[], c: MatMut::new(c, 1, 5, 5) }));
     the_right_of_two_into_another_matrix,
     "C: 2 x 5 expected, found 1 x 5" =>
-        gemm(isa, matrix(2, 3), matrix(3, 5), &mut Either::<Biased<'_>, _>::Right(Stored { c: MatMut::new(c, 1, 5, 5) }));
+        gemm(isa, matrix(2, 3), matrix(3, 5), &mut OfWeights::Right(Either::Left(Stored { c: MatMut::new(c, 1, 5, 5) })));
     a_relu_with_a_bias_of_another_length,
     "bias: 5 elements expected, found 6" =>
-        gemm(isa, matrix(2, 3), matrix(3, 5), &mut BiasedRelu { bias: &[0.0; 6], c: MatMut::new(c, 2, 5, 5), mask: &mut [] });
+        gemm(isa, matrix(2, 3), matrix(3, 5), &mut biased_relu(&[0.0; 6], MatMut::new(c, 2, 5, 5), &mut []));
     a_relu_into_another_matrix,
     "C: 2 x 5 expected, found 1 x 5" =>
-        gemm(isa, matrix(2, 3), matrix(3, 5), &mut BiasedRelu { bias: &[0.0; 5], c: MatMut::new(c, 1, 5, 5), mask: &mut [] });
+        gemm(isa, matrix(2, 3), matrix(3, 5), &mut biased_relu(&[0.0; 5], MatMut::new(c, 1, 5, 5), &mut []));
     weights_too_short_for_their_gradient,
     "a matrix of 2 x 5 with leading dimension 6 expects Some(11) elements, found 10" =>
-        gemm(isa, matrix(2, 3), matrix(3, 5), &mut Updated { rule: SGD, parameters: [&mut c[..10]], leading_dimension: 6 });
+        gemm(isa, matrix(2, 3), matrix(3, 5), &mut updated_by_sgd(SGD, &mut c[..10], 6));
     weights_of_overlapping_rows,
     "leading dimension of at least 5 expected for 5 columns, found 4" =>
-        gemm(isa, matrix(2, 3), matrix(3, 5), &mut Updated { rule: SGD, parameters: [c], leading_dimension: 4 });
+        gemm(isa, matrix(2, 3), matrix(3, 5), &mut updated_by_sgd(SGD, c, 4));
     a_transposed_product_of_two_depths,
     "A has 3 rows: B of 3 rows expected, found 4" =>
         gemm_transposed(isa, blocks(3, 2, 3), (0, 2), blocks(4, 5, 4), &mut Stored { c: MatMut::new(c, 2, 5, 5) });

@@ -159,6 +159,7 @@ impl<S: Simd, const HALF: bool, const ROWS: usize, const VECTORS: usize> Work<S>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exec::ends::stored;
     use crate::kernels::MatMut;
     use crate::kernels::gemm::{Cover, Stored, gemm_transposed};
     use crate::kernels::matrix::MatRef;
@@ -230,7 +231,7 @@ mod tests {
                 let of_the_most_rows = Cover::new(m, tallest.max(1)).parts().filter(|&(_, rows)| rows == tallest).count();
                 let expects_some = k <= DEPTH && of_the_most_rows > 1;
                 assert_eq!(counting.interleaved > 0, expects_some, "{isa}, {m} x {n} x {k}");
-                gemm_transposed(isa, a.into(), (0, m), b.into(), &mut Stored { c: MatMut::new(&mut expected, m, n, n) });
+                gemm_transposed(isa, a.into(), (0, m), b.into(), &mut stored(MatMut::new(&mut expected, m, n, n)));
                 let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
                 assert_eq!(bits(&found), bits(&expected), "{isa}, {m} x {n} x {k}");
             }

@@ -137,7 +137,7 @@ fn finish<S: Simd>(simd: S, epilogue: &mut impl Epilogue, place: Place, group: [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gemm::BiasedRelu;
+    use crate::exec::ends::{OfRows, biased_relu};
     use crate::kernels::{MatMut, MatRef};
     use crate::reference;
     use std::vec::Vec;
@@ -158,8 +158,8 @@ mod tests {
                     let product = Product::of_rows(a, b);
                     assert!(is_faster(isa, &product));
                     let [mut expected, mut found] = [0; 2].map(|_| (std::vec![7.0; n], std::vec![7; n.div_ceil(LANES)]));
-                    let epilogue = |(c, mask): &mut (Vec<f32>, Vec<u16>), f: &dyn Fn(&mut BiasedRelu<'_>)| {
-                        f(&mut BiasedRelu { bias: &bias, c: MatMut::new(c, 1, n, n), mask });
+                    let epilogue = |(c, mask): &mut (Vec<f32>, Vec<u16>), f: &dyn Fn(&mut OfRows<'_>)| {
+                        f(&mut biased_relu(&bias, MatMut::new(c, 1, n, n), mask));
                     };
                     epilogue(&mut expected, &|epilogue| reference::gemm::gemm(isa, a, b, epilogue));
                     epilogue(&mut found, &|epilogue| run(isa, &product, epilogue));

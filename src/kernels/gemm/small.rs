@@ -112,8 +112,9 @@ unsafe fn steps<S: Simd, const V: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exec::ends::{OfRows, biased_relu};
     use crate::kernels::MatMut;
-    use crate::kernels::gemm::{BiasedRelu, gemm};
+    use crate::kernels::gemm::gemm;
     use crate::reference;
     use std::vec::Vec;
 
@@ -131,9 +132,9 @@ mod tests {
                 assert!(is_faster(&a, &b), "1 x {n} x {k}");
                 for isa in Isa::available() {
                     let [mut expected, mut found] = [0; 2].map(|_| (std::vec![7.0; n], std::vec![7; n.div_ceil(LANES)]));
-                    fn epilogue<'a>(bias: &'a [f32], (c, mask): &'a mut (Vec<f32>, Vec<u16>)) -> BiasedRelu<'a> {
+                    fn epilogue<'a>(bias: &'a [f32], (c, mask): &'a mut (Vec<f32>, Vec<u16>)) -> OfRows<'a> {
                         let n = c.len();
-                        BiasedRelu { bias, c: MatMut::new(c, 1, n, n), mask }
+                        biased_relu(bias, MatMut::new(c, 1, n, n), mask)
                     }
                     reference::gemm::gemm(isa, a, b, &mut epilogue(&bias, &mut expected));
                     gemm(isa, a, b, &mut epilogue(&bias, &mut found));

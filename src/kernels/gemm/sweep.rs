@@ -124,7 +124,7 @@ impl<S: Simd, const DEPTH: usize> Chains<S, DEPTH> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gemm::Biased;
+    use crate::exec::ends::biased;
     use crate::kernels::{MatMut, MatRef};
     use crate::reference;
     use std::vec::Vec;
@@ -140,9 +140,9 @@ mod tests {
             let (a, b) = (MatRef::new(&a, 1, k, k), MatRef::new(&b, k, n, ld));
             for isa in Isa::available().filter(|isa| has_registers(isa.tile_rows())) {
                 let mut expected = std::vec![7.0; n];
-                reference::gemm::gemm(isa, a, b, &mut Biased { bias: &bias, c: MatMut::new(&mut expected, 1, n, n) });
+                reference::gemm::gemm(isa, a, b, &mut biased(&bias, MatMut::new(&mut expected, 1, n, n)));
                 let mut found = std::vec![7.0; n];
-                run(isa, &Product::of_rows(a, b), &mut Biased { bias: &bias, c: MatMut::new(&mut found, 1, n, n) });
+                run(isa, &Product::of_rows(a, b), &mut biased(&bias, MatMut::new(&mut found, 1, n, n)));
                 let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
                 assert!(bits(&found) == bits(&expected), "{isa}, 1 x {n} x {k}");
             }

@@ -1,6 +1,7 @@
 //! Products with their epilogues, normalization, dropout, and chains of them.
 
 use super::{FINITE_STAYS, MODERATE_STAYS, NAN_IS_MASKED, NAN_STAYS, NO_NAN_OF_FINITE, Op, Rule, SAME, Seen, WIDTH, usual, with};
+use crate::support::ends::{biased_relu, relu_backward, updated_by_row};
 use selvedge::kernels::dropout::{
     AlphaDropout, Combine, Dropout, alpha_dropout_backward, alpha_dropout_forward, dropout_backward, dropout_forward,
 };
@@ -90,16 +91,16 @@ fn multiply(isa: Isa, epilogue: &str, by_rows: bool, product: &Product) -> [Vec<
             "Stored" => product!(Stored { c: MatMut::new(c, M, WIDTH, WIDTH) }),
             "Accumulated" => product!(Accumulated { c: MatMut::new(c, M, WIDTH, WIDTH) }),
             "Biased" => product!(Biased { bias: &bias, c: MatMut::new(c, M, WIDTH, WIDTH) }),
-            "BiasedRelu" => product!(BiasedRelu { bias: &bias, c: MatMut::new(c, M, WIDTH, WIDTH), mask }),
+            "BiasedRelu" => product!(biased_relu(&bias, MatMut::new(c, M, WIDTH, WIDTH), mask)),
             "BiasedReluDropout" => {
                 let c = MatMut::new(c, M, WIDTH, WIDTH);
                 product!(BiasedReluDropout { bias: &bias, dropout: dropout(), stream: STREAM, c, mask });
             }
-            "ReluBackward" => product!(ReluBackward { mask, c: MatMut::new(c, M, WIDTH, WIDTH) }),
+            "ReluBackward" => product!(relu_backward(mask, MatMut::new(c, M, WIDTH, WIDTH))),
             "Updated" => product!(Updated { rule: RULE, parameters: [c, velocity], leading_dimension: WIDTH }),
             _ => {
                 let parameters = [c, velocity, &mut [][..], &mut [][..]].map(|slice: &mut [f32]| slice);
-                product!(UpdatedByRow { isa, rule: &ByRow(RULE), parameters, leading_dimension: WIDTH });
+                product!(updated_by_row(UpdatedByRow { isa, rule: &ByRow(RULE), parameters, leading_dimension: WIDTH }));
             }
         }
     }
