@@ -4,46 +4,20 @@ use super::dropout::stream;
 use super::operands::Operands;
 use super::support::buffer::Buffer;
 use super::support::ends::{OfRows, OfWeights, biased_relu, relu_backward, updated_by_row};
+use super::support::factors::Factors;
 use super::support::isas::isas;
 use super::support::matrix::{Layout, Matrix};
 use arbitrary::Result;
-use selvedge::kernels::MatRef;
 use selvedge::kernels::dropout::Dropout;
 use selvedge::kernels::fused::BiasedReluDropout;
-use selvedge::kernels::gemm::{
-    Accumulated, Biased, BiasedRelu, Either, Epilogue, ReluBackward, RowBlocks, Stored, Updated, UpdatedByRow, gemm,
-    gemm_transposed,
-};
+use selvedge::kernels::gemm::{Accumulated, Biased, BiasedRelu, Either, ReluBackward, Stored, Updated, UpdatedByRow};
 use selvedge::kernels::optimizers::{ByRow, Momentum, MomentumKind};
 use selvedge::reference;
-use selvedge::simd::{Isa, LANES};
+use selvedge::simd::LANES;
 
 /// Compares one case; bytes that are no case are passed over.
 pub fn run(bytes: &[u8]) {
     let _ = Operands::new(bytes).and_then(|mut operands| case(&mut operands));
-}
-
-/// What a product reads.
-#[derive(Clone, Copy)]
-enum Factors<'a> {
-    Rows(MatRef<'a>, MatRef<'a>),
-    Columns(RowBlocks<'a>, (usize, usize), RowBlocks<'a>),
-}
-
-impl Factors<'_> {
-    fn multiply(&self, isa: Isa, epilogue: &mut impl Epilogue) {
-        match *self {
-            Self::Rows(a, b) => gemm(isa, a, b, epilogue),
-            Self::Columns(a, columns, b) => gemm_transposed(isa, a, columns, b, epilogue),
-        }
-    }
-
-    fn multiply_naively(&self, isa: Isa, epilogue: &mut impl reference::gemm::Epilogue) {
-        match *self {
-            Self::Rows(a, b) => reference::gemm::gemm(isa, a, b, epilogue),
-            Self::Columns(a, columns, b) => reference::gemm::gemm_transposed(isa, a, columns, b, epilogue),
-        }
-    }
 }
 
 /// What an epilogue reads and writes.

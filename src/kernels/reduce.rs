@@ -45,8 +45,13 @@ pub fn column_sums(isa: Isa, x: RowBlocks<'_>, y: &mut [f32]) {
 /// If `y` reaches beyond the last column.
 #[track_caller]
 pub(crate) fn column_sums_from(isa: Isa, x: RowBlocks<'_>, first: usize, y: &mut [f32]) {
-    assert!(first + y.len() <= x.columns(), "columns up to {} expected, found {}", x.columns(), first + y.len());
+    check_columns(&x, first, y.len());
     totals(isa, Values(x), first, [y]);
+}
+
+#[track_caller]
+fn check_columns(x: &RowBlocks<'_>, first: usize, len: usize) {
+    assert!(first + len <= x.columns(), "columns up to {} expected, found {}", x.columns(), first + len);
 }
 
 /// `outputs[j] = op(sum over i of x[i][first + j], outputs[j])`: with an optimizer for `op`, a whole step of a bias.
@@ -62,7 +67,7 @@ pub fn column_sums_into<const N: usize>(isa: Isa, x: RowBlocks<'_>, first: usize
     for output in &outputs {
         assert!(output.len() == len, "outputs of one length expected: {len}, found {}", output.len());
     }
-    assert!(first + len <= x.columns(), "columns up to {} expected, found {}", x.columns(), first + len);
+    check_columns(&x, first, len);
     isa.run(Totals { terms: Values(x), first, op, outputs });
 }
 

@@ -70,11 +70,13 @@ fn keys([mut first, mut second]: [u32; 2]) -> Keys {
 pub(super) struct Generator {
     stream: Stream,
     keys: Keys,
+    /// The step's product in the first round, which is that of all counters.
+    of_step: [u32; 2],
 }
 
 impl From<Stream> for Generator {
     fn from(stream: Stream) -> Self {
-        Self { stream, keys: keys(stream.key()) }
+        Self { stream, keys: keys(stream.key()), of_step: mul_u32(stream.step, MULTIPLIERS[1]) }
     }
 }
 
@@ -114,12 +116,11 @@ pub(super) struct Blocks<S: Simd> {
 impl Generator {
     #[inline(always)]
     fn blocks<S: Simd>(&self, simd: S, blocks: S::I32) -> Blocks<S> {
-        let Self { stream: Stream { step, layer, .. }, keys } = self;
+        let Self { stream: Stream { layer, .. }, keys, of_step } = self;
         let of_block = simd.mul_even_u32(blocks, MULTIPLIERS[0]);
         let third = simd.xor_i32(simd.odd_to_even(of_block), splat(simd, layer ^ keys[0][1]));
         let of_third = simd.mul_even_u32(third, MULTIPLIERS[1]);
-        let [of_step, _] = mul_u32(*step, MULTIPLIERS[1]);
-        let first = simd.xor_i32(simd.odd_to_even(of_third), splat(simd, of_step ^ keys[1][0]));
+        let first = simd.xor_i32(simd.odd_to_even(of_third), splat(simd, of_step[0] ^ keys[1][0]));
         let of_first = simd.mul_even_u32(first, MULTIPLIERS[0]);
         let next_first = simd.xor_i32(of_third, splat(simd, keys[2][0]));
         let next_third = simd.xor_i32(simd.odd_to_even(of_first), splat(simd, keys[2][1]));
@@ -131,12 +132,11 @@ impl Generator {
     /// A round waits for the one before it, so some rows at once take hardly longer than one.
     #[inline(always)]
     fn words<S: Simd, const N: usize>(&self, simd: S, blocks: &Blocks<S>, i: usize) -> [[S::I32; 4]; N] {
-        let Self { stream: Stream { step, first_row, .. }, keys } = self;
-        let [_, of_step] = mul_u32(*step, MULTIPLIERS[1]);
+        let Self { stream: Stream { first_row, .. }, keys, of_step } = self;
         let mut words = [[blocks.third; 4]; N];
         unroll!(N, n => {
             let row = first_row.wrapping_add((i + n) as u32);
-            let of_row = mul_u32(of_step ^ row ^ keys[0][0], MULTIPLIERS[0]);
+            let of_row = mul_u32(of_step[1] ^ row ^ keys[0][0], MULTIPLIERS[0]);
             let third = simd.xor_i32(blocks.third, splat(simd, of_row[1] ^ keys[1][1]));
             let of_third = simd.mul_even_u32(third, MULTIPLIERS[1]);
             let [first, third, fourth] = blocks.next;

@@ -3,14 +3,12 @@
 use crate::support::bits::assert_same;
 use crate::support::buffer::{Buffer, Place};
 use crate::support::ends::{biased_relu, relu_backward, updated_by_sgd};
+use crate::support::factors::Factors;
 use crate::support::isas::isas;
 use crate::support::matrix::{Layout, Matrix};
 use crate::support::numbers::{Numbers, POISON};
 use fastrand::Rng;
-use selvedge::kernels::MatRef;
-use selvedge::kernels::gemm::{
-    Accumulated, Biased, Either, Epilogue, RowBlocks, Stored, Updated, gemm, gemm_shared, gemm_transposed,
-};
+use selvedge::kernels::gemm::{Accumulated, Biased, Either, Epilogue, Stored, Updated, gemm, gemm_shared, gemm_transposed};
 use selvedge::kernels::optimizers::{Momentum, MomentumKind, Sgd};
 use selvedge::reference;
 use selvedge::simd::{Isa, LANES};
@@ -55,15 +53,6 @@ const KINDS: [Kind; 11] = [
     Kind::UpdatedByNesterov,
 ];
 
-/// The operands that a product reads.
-#[derive(Clone, Copy)]
-enum Operands<'a> {
-    /// `A B`
-    Rows(MatRef<'a>, MatRef<'a>),
-    /// `A^T B` for some columns of A: the first and how many.
-    Columns(RowBlocks<'a>, (usize, usize), RowBlocks<'a>),
-}
-
 /// What a product reads and writes, whatever its epilogue.
 struct Outputs {
     c: Matrix,
@@ -84,8 +73,8 @@ impl Outputs {
     }
 }
 
-impl Operands<'_> {
-    fn multiply(&self, side: Side, isa: Isa, epilogue: &mut (impl Epilogue + reference::gemm::Epilogue)) {
+impl Factors<'_> {
+    fn multiply_on(&self, side: Side, isa: Isa, epilogue: &mut (impl Epilogue + reference::gemm::Epilogue)) {
         match side {
             Side::Kernel => self.multiply_fast(isa, epilogue),
             Side::Twin => self.multiply_naively(isa, epilogue),
@@ -96,15 +85,7 @@ impl Operands<'_> {
         match *self {
             // They differ in what they ask for ahead.
             Self::Rows(a, b) if a.rows() % 2 == 0 => gemm_shared(isa, a, b, epilogue),
-            Self::Rows(a, b) => gemm(isa, a, b, epilogue),
-            Self::Columns(a, columns, b) => gemm_transposed(isa, a, columns, b, epilogue),
-        }
-    }
-
-    fn multiply_naively(&self, isa: Isa, epilogue: &mut impl reference::gemm::Epilogue) {
-        match *self {
-            Self::Rows(a, b) => reference::gemm::gemm(isa, a, b, epilogue),
-            Self::Columns(a, columns, b) => reference::gemm::gemm_transposed(isa, a, columns, b, epilogue),
+            _ => self.multiply(isa, epilogue),
         }
     }
 
@@ -113,14 +94,14 @@ impl Operands<'_> {
         let Outputs { c, velocity, bias, mask } = outputs;
         let leading_dimension = c.leading_dimension();
         match kind {
-            Kind::Stored => self.multiply(side, isa, &mut Stored { c: c.as_mut() }),
-            Kind::Accumulated => self.multiply(side, isa, &mut TwoEnds::Left(Accumulated { c: c.as_mut() })),
-            Kind::Biased => self.multiply(side, isa, &mut Biased { bias, c: c.as_mut() }),
-            Kind::BiasedRelu => self.multiply(side, isa, &mut biased_relu(bias, c.as_mut(), mask)),
-            Kind::BiasedReluWithoutMask => self.multiply(side, isa, &mut biased_relu(bias, c.as_mut(), &mut [])),
-            Kind::WithoutBias => self.multiply(side, isa, &mut Biased { bias: &[], c: c.as_mut() }),
-            Kind::ReluWithoutBias => self.multiply(side, isa, &mut biased_relu(&[], c.as_mut(), mask)),
-            Kind::ReluBackward => self.multiply(side, isa, &mut relu_backward(mask, c.as_mut())),
+            Kind::Stored => self.multiply_on(side, isa, &mut Stored { c: c.as_mut() }),
+            Kind::Accumulated => self.multiply_on(side, isa, &mut TwoEnds::Left(Accumulated { c: c.as_mut() })),
+            Kind::Biased => self.multiply_on(side, isa, &mut Biased { bias, c: c.as_mut() }),
+            Kind::BiasedRelu => self.multiply_on(side, isa, &mut biased_relu(bias, c.as_mut(), mask)),
+            Kind::BiasedReluWithoutMask => self.multiply_on(side, isa, &mut biased_relu(bias, c.as_mut(), &mut [])),
+            Kind::WithoutBias => self.multiply_on(side, isa, &mut Biased { bias: &[], c: c.as_mut() }),
+            Kind::ReluWithoutBias => self.multiply_on(side, isa, &mut biased_relu(&[], c.as_mut(), mask)),
+            Kind::ReluBackward => self.multiply_on(side, isa, &mut relu_backward(mask, c.as_mut())),
             Kind::UpdatedBySgd => {
                 let rule = Sgd { learning_rate: 0.03 };
                 match side {
@@ -133,8 +114,8 @@ impl Operands<'_> {
                 let rule = momentum(if classic { MomentumKind::Classic } else { MomentumKind::Nesterov });
                 let mut updated = Updated { rule, parameters: [c.data_mut(), velocity.data_mut()], leading_dimension };
                 match classic {
-                    true => self.multiply(side, isa, &mut TwoEnds::Right(updated)),
-                    false => self.multiply(side, isa, &mut updated),
+                    true => self.multiply_on(side, isa, &mut TwoEnds::Right(updated)),
+                    false => self.multiply_on(side, isa, &mut updated),
                 }
             }
         }
@@ -143,18 +124,18 @@ impl Operands<'_> {
 
 /// Compares every epilogue of one product with its twin on every instruction set. The twin depends on the instruction set only by
 /// whether its multiply-add is fused.
-fn compare(operands: &Operands<'_>, place: Place, (m, n): (usize, usize), padding: usize, numbers: Numbers, case: &str) {
+fn compare(factors: &Factors<'_>, place: Place, (m, n): (usize, usize), padding: usize, numbers: Numbers, case: &str) {
     let seed = (m * 1000 + n) as u64;
     for kind in KINDS {
         let mut twins: [Option<Outputs>; 2] = [None, None];
         for isa in isas() {
             let expected = twins[usize::from(isa.fused())].get_or_insert_with(|| {
                 let mut outputs = Outputs::new(Place::Heap, (m, n), padding, numbers, seed);
-                operands.run(Side::Twin, isa, kind, &mut outputs);
+                factors.run(Side::Twin, isa, kind, &mut outputs);
                 outputs
             });
             let mut found = Outputs::new(place, (m, n), padding, numbers, seed);
-            operands.run(Side::Kernel, isa, kind, &mut found);
+            factors.run(Side::Kernel, isa, kind, &mut found);
             let case = format_args!("{isa}, {kind:?}, {case}, {numbers:?}, {place:?}");
             found.c.assert_same(&expected.c, &format_args!("{case}: C"));
             found.velocity.assert_same(&expected.velocity, &format_args!("{case}: velocity"));
@@ -170,8 +151,8 @@ pub(super) fn rows_case(place: Place, (m, n, k): (usize, usize, usize)) {
     let padding = [rng.usize(..4), rng.usize(..20), rng.usize(..4)];
     let a = Matrix::new(place, (m, k), Layout::padded(padding[0]), |_, _| numbers.next(&mut rng));
     let b = Matrix::new(place, (k, n), Layout::padded(padding[1]), |_, _| numbers.next(&mut rng));
-    let operands = Operands::Rows(a.as_ref(), b.as_ref());
-    compare(&operands, place, (m, n), padding[2], numbers, &format!("A B, {m} x {n} x {k}, padding {padding:?}"));
+    let factors = Factors::Rows(a.as_ref(), b.as_ref());
+    compare(&factors, place, (m, n), padding[2], numbers, &format!("A B, {m} x {n} x {k}, padding {padding:?}"));
 }
 
 /// `A^T B` of one shape, for some columns of A, in some blocks.
@@ -193,9 +174,9 @@ pub(super) fn columns_case(place: Place, (m, n, k): (usize, usize, usize)) {
         },
     );
     let b = Matrix::new(place, (k, n), b_layout, |_, _| numbers.next(&mut rng));
-    let operands = Operands::Columns(a.as_blocks(), (first, m), b.as_blocks());
+    let factors = Factors::Columns(a.as_blocks(), (first, m), b.as_blocks());
     let case = format!("A^T B, {m} x {n} x {k}, {a_layout:?}, {b_layout:?}, first column {first}");
-    compare(&operands, place, (m, n), padding[2], numbers, &case);
+    compare(&factors, place, (m, n), padding[2], numbers, &case);
 }
 
 /// Rows around every height of a tile, once and twice. Under Miri, which takes ten thousand times as long, tiles and what is left of one.

@@ -1,11 +1,11 @@
 //! Products of small integers, which `f32` computes without rounding: equal to the product in `i64`.
 
 use crate::support::buffer::Place;
+use crate::support::factors::Factors;
 use crate::support::isas::isas;
 use crate::support::matrix::{Layout, Matrix};
 use fastrand::Rng;
-use selvedge::kernels::gemm::{Accumulated, Biased, Epilogue, Stored, gemm, gemm_transposed};
-use selvedge::simd::Isa;
+use selvedge::kernels::gemm::{Accumulated, Biased, Stored};
 
 /// What the chains start from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +51,14 @@ fn random_product(rng: &mut Rng) {
             Start::C => begin.row(i)[j],
             _ => f32::NAN,
         });
-        let product = Product { isa, a: &a, b: &b, m, transposed };
+        let factors = match transposed {
+            true => Factors::Columns(a.as_blocks(), (0, m), b.as_blocks()),
+            false => Factors::Rows(a.as_ref(), b.as_ref()),
+        };
         match start {
-            Start::Zero => product.run(&mut Stored { c: c.as_mut() }),
-            Start::C => product.run(&mut Accumulated { c: c.as_mut() }),
-            Start::Bias => product.run(&mut Biased { bias: &bias, c: c.as_mut() }),
+            Start::Zero => factors.multiply(isa, &mut Stored { c: c.as_mut() }),
+            Start::C => factors.multiply(isa, &mut Accumulated { c: c.as_mut() }),
+            Start::Bias => factors.multiply(isa, &mut Biased { bias: &bias, c: c.as_mut() }),
         }
         let case = format_args!("{isa}, {m} x {n} x {k}, transposed {transposed}, from {start:?}, {rows_per_block} rows per block");
         for i in 0..m {
@@ -65,24 +68,6 @@ fn random_product(rng: &mut Rng) {
             }
         }
         c.assert_padding_untouched(&case);
-    }
-}
-
-struct Product<'a> {
-    isa: Isa,
-    a: &'a Matrix,
-    b: &'a Matrix,
-    m: usize,
-    transposed: bool,
-}
-
-impl Product<'_> {
-    fn run(&self, epilogue: &mut impl Epilogue) {
-        if self.transposed {
-            gemm_transposed(self.isa, self.a.as_blocks(), (0, self.m), self.b.as_blocks(), epilogue);
-        } else {
-            gemm(self.isa, self.a.as_ref(), self.b.as_ref(), epilogue);
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod bits;
 pub(crate) mod buffer;
 pub(crate) mod ends;
+pub(crate) mod factors;
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) mod guard;
 pub(crate) mod isas;
