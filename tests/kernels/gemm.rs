@@ -253,6 +253,16 @@ fn blocks_of_the_depth_do_not_change_a_bit() {
     }
 }
 
+/// Rows 2 KiB apart, which narrow panels of many rows take in blocks of the depth.
+#[test]
+fn rows_that_compete_for_a_cache_do_not_change_a_bit() {
+    for isa in isas() {
+        let (m, n, k) = (70, 30, 600);
+        let stored = |padding| stored(isa, (m, n, k), [Layout::padded(0), Layout::padded(padding)]);
+        stored(512 - n).assert_same(&stored(1), &format_args!("{isa}, {m} x {n} x {k}"));
+    }
+}
+
 #[test]
 fn a_product_in_parts_of_the_depth_is_the_whole_product() {
     let mut rng = Rng::with_seed(8);

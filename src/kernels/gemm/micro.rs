@@ -138,15 +138,22 @@ impl<const TRANSPOSED: bool> Product<'_, TRANSPOSED> {
     }
 }
 
-/// Whether a tile is limited by how fast B arrives from the cache of level 2. Then every step asks for a row of B, a few rows ahead.
+/// Whether a tile is limited by how fast B arrives from the cache of level 2.
 const fn few_rows(rows: usize) -> bool {
     rows <= 2
+}
+
+/// Whether every step asks for a row of B, a few rows ahead: in tiles of few rows, and in those of a single vector, whose row of B is one line
+/// somewhere in level 2, not a few beside each other that come while the one before is used. Without masks only, which are kept in a register
+/// that there is not, of sixteen: with them one sum of the tile goes through memory.
+const fn asks_for_rows(rows: usize, vectors: usize, whole: bool) -> bool {
+    few_rows(rows) || whole && vectors == 1
 }
 
 /// How many rows of the next panel a tile asks for at once: each time is a branch, and many requests would wait for each other.
 const ROWS_PER_FETCH: usize = 4;
 
-/// How many rows ahead B is fetched for few rows.
+/// How many rows ahead B is asked for by every step.
 ///
 /// Rows that are a multiple of 4 KiB apart lie in the same places of a cache of level 1, which keeps eight lines for each place: too many
 /// of them drive each other out before they are used. Where that is no danger, from 8 to 32 rows ahead are equally fast.
@@ -155,7 +162,12 @@ pub(super) fn rows_ahead(b_depth_stride: usize) -> usize {
     (2 * places).min(12)
 }
 
-/// In a product of few rows that is no deeper, B is fetched along its rows instead.
+/// Whether rows so far apart have so few places in a cache of level 1: 2 KiB, or a multiple of it.
+pub(super) fn rows_compete(b_depth_stride: usize) -> bool {
+    rows_ahead(b_depth_stride) <= 4
+}
+
+/// In a product that is no deeper, that row is one of the next panel instead.
 pub(super) const SHALLOW: usize = 16;
 
 /// Whether tiles of that shape have chains of their own for a last vector that is half empty: the tallest, which do most of the work.
@@ -265,7 +277,6 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
                 // The first panel is the next again, for the rows below.
                 _ => column.wrapping_neg(),
             };
-            // For few rows only.
             let ahead = match product.depth.len {
                 ..=SHALLOW => next_panel,
                 _ => rows_ahead(product.b_depth_stride) * product.b_depth_stride,
@@ -310,7 +321,7 @@ fn ask_for<S: Simd, const VECTORS: usize>(simd: S, b: *const f32, b_depth_stride
     }
 }
 
-/// Continues the chains of one tile over the depth of a product. With few rows it asks for what lies `ahead` elements behind each row of B
+/// Continues the chains of one tile over the depth of a product. Where every step asks for a row of B, that lies `ahead` elements behind the one
 /// that it reads. Calls `fetch`, with the row of B that comes next, before the first and then after every `steps_per_fetch` steps.
 ///
 /// # Safety
@@ -353,12 +364,12 @@ unsafe fn multiply<S: Simd, const TRANSPOSED: bool, const WHOLE: bool, const ROW
         // constructors of `Product` have checked, and so do whole vectors of the first rows of B where they are not masked.
         unsafe {
             if const { !WHOLE && has_halves::<S>(ROWS, VECTORS) } && place.is_half_empty::<VECTORS>() {
-                steps.run::<S, true, ROWS, VECTORS>(simd, unmasked, mask, &mut tile);
+                steps.run::<S, WHOLE, true, ROWS, VECTORS>(simd, unmasked, mask, &mut tile);
             } else {
-                steps.run::<S, false, ROWS, VECTORS>(simd, unmasked, mask, &mut tile);
+                steps.run::<S, WHOLE, false, ROWS, VECTORS>(simd, unmasked, mask, &mut tile);
             }
             if const { !WHOLE && !S::MASKED_LOADS_ARE_FREE } {
-                steps.run::<S, false, ROWS, VECTORS>(simd, len - unmasked, Some(last_mask), &mut tile);
+                steps.run::<S, WHOLE, false, ROWS, VECTORS>(simd, len - unmasked, Some(last_mask), &mut tile);
             }
         }
         (first, remaining) = (0, remaining - len);
@@ -404,7 +415,7 @@ impl<F: FnMut(*const f32), const TRANSPOSED: bool> Steps<'_, F, TRANSPOSED> {
     /// # Safety
     /// In each step, `ROWS` elements of A and `VECTORS` vectors of B, the last one as far as the mask is set, must be readable.
     #[inline(always)]
-    unsafe fn run<S: Simd, const HALF: bool, const ROWS: usize, const VECTORS: usize>(
+    unsafe fn run<S: Simd, const WHOLE: bool, const HALF: bool, const ROWS: usize, const VECTORS: usize>(
         &mut self,
         simd: S,
         len: usize,
@@ -422,7 +433,7 @@ impl<F: FnMut(*const f32), const TRANSPOSED: bool> Steps<'_, F, TRANSPOSED> {
                     // As far as the tile below reads: the tile above has asked for what this one does.
                     simd.prefetch::<1>(self.a.wrapping_add(STEPS_AHEAD * self.a_depth_stride + 2 * ROWS - 1));
                 }
-                if const { few_rows(ROWS) } {
+                if const { asks_for_rows(ROWS, VECTORS, WHOLE) } {
                     unroll!(VECTORS, j => simd.prefetch::<1>(self.b.wrapping_add(j * LANES).wrapping_add(self.ahead)));
                 }
                 self.a = self.a.wrapping_add(self.a_depth_stride);
