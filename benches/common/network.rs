@@ -32,8 +32,10 @@ const fn tiny(activation: Activation) -> Chain<3> {
     sequential(6, [LayerSpec::dense(64, activation), LayerSpec::dense(8, activation), LayerSpec::dense(4, Activation::Linear)])
 }
 
-/// Rows of an epoch, as many as Fashion-MNIST has.
-const ROWS: usize = 60_000;
+/// Rows of an epoch: as many as Fashion-MNIST has, or few where it only has to be shown that an epoch runs.
+fn rows_of_epoch() -> usize {
+    if std::env::args().any(|argument| argument == "--test") { 2_000 } else { 60_000 }
+}
 
 /// What is trained, and by which rule.
 #[derive(Clone, Copy)]
@@ -75,7 +77,7 @@ pub(super) fn candidates() -> Vec<Candidate> {
         // Seconds each.
         for threads in threads().filter(|_| trained.clipping == Clipping::None) {
             for batch in [32, 128, 512] {
-                all.push(training("epoch", trained, isas[0], batch, threads, ROWS.div_ceil(batch), open_epoch));
+                all.push(training("epoch", trained, isas[0], batch, threads, rows_of_epoch().div_ceil(batch), open_epoch));
             }
         }
     }
@@ -115,7 +117,7 @@ fn training(
     open: fn(Trained, Isa, usize, usize) -> Runner,
 ) -> Candidate {
     let id = |threads| id(group, trained.name, isa, format_args!("784-300-100-10x{batch}"), threads);
-    let rows = if steps == 1 { batch } else { ROWS };
+    let rows = if steps == 1 { batch } else { rows_of_epoch() };
     let operations = rows * Plan::training(trained.chain.network(), batch, threads).operations_per_row();
     let mut against = vec![Against::peak(isa, threads, operations)];
     if threads > 1 {
@@ -219,16 +221,17 @@ fn open_train_step(trained: Trained, isa: Isa, batch: usize, threads: usize) -> 
 fn open_epoch(trained: Trained, isa: Isa, batch: usize, threads: usize) -> Runner {
     let mut training = Training::new(trained, isa, batch, threads);
     // As in a dataset.
-    let mut pixels = vec_in_huge_pages(ROWS * 784);
-    pixels.extend((0..ROWS * 784).map(byte));
-    let (labels, workers) = (labels(ROWS), Workers::new(threads));
-    let (mut order, mut epochs, mut batch_labels) = (vec![0; ROWS], 0, Vec::with_capacity(batch));
+    let rows = rows_of_epoch();
+    let mut pixels = vec_in_huge_pages(rows * 784);
+    pixels.extend((0..rows * 784).map(byte));
+    let (labels, workers) = (labels(rows), Workers::new(threads));
+    let (mut order, mut epochs, mut batch_labels) = (vec![0; rows], 0, Vec::with_capacity(batch));
     Box::new(move |n| {
         workers.enter(|executor| {
             timed(n, || {
                 shuffle(&mut order, 42, epochs);
                 epochs += 1;
-                for range in Batches::new(ROWS, batch).expect("a batch size") {
+                for range in Batches::new(rows, batch).expect("a batch size") {
                     let order = &order[range];
                     batch_labels.clear();
                     batch_labels.extend(order.iter().map(|&row| labels[row as usize]));
