@@ -144,8 +144,8 @@ const fn few_rows(rows: usize) -> bool {
 }
 
 /// Whether every step asks for a row of B, a few rows ahead: in tiles of few rows, and in those of a single vector, whose row of B is one line
-/// somewhere in level 2, not a few beside each other that come while the one before is used. Without masks only, which are kept in a register
-/// that there is not, of sixteen: with them one sum of the tile goes through memory.
+/// somewhere in level 2, not a few beside each other. Of the latter only those without a mask: where there are sixteen registers, the mask has
+/// one, and with one more address a sum of the tile goes through memory.
 const fn asks_for_rows(rows: usize, vectors: usize, whole: bool) -> bool {
     few_rows(rows) || whole && vectors == 1
 }
