@@ -70,14 +70,14 @@ pub(super) fn candidates() -> Vec<Candidate> {
         for &isa in if trained.name == "momentum" { &isas[..] } else { &isas[..1] } {
             for threads in threads() {
                 for batch in [32, 128, 512] {
-                    all.push(training("train_step", trained, isa, batch, threads, 1, open_train_step));
+                    all.push(training("train_step", trained, isa, batch, threads, batch, open_train_step));
                 }
             }
         }
         // Seconds each.
         for threads in threads().filter(|_| trained.clipping == Clipping::None) {
             for batch in [32, 128, 512] {
-                all.push(training("epoch", trained, isas[0], batch, threads, rows_of_epoch().div_ceil(batch), open_epoch));
+                all.push(training("epoch", trained, isas[0], batch, threads, rows_of_epoch(), open_epoch));
             }
         }
     }
@@ -113,11 +113,10 @@ fn training(
     isa: Isa,
     batch: usize,
     threads: usize,
-    steps: usize,
+    rows: usize,
     open: fn(Trained, Isa, usize, usize) -> Runner,
 ) -> Candidate {
     let id = |threads| id(group, trained.name, isa, format_args!("784-300-100-10x{batch}"), threads);
-    let rows = if steps == 1 { batch } else { rows_of_epoch() };
     let operations = rows * Plan::training(trained.chain.network(), batch, threads).operations_per_row();
     let mut against = vec![Against::peak(isa, threads, operations)];
     if threads > 1 {
