@@ -6,7 +6,11 @@
 //! Nothing here allocates or spawns during a run: the threads of a [`Team`] are there before it and wait (they spin for a bounded
 //! time, then yield, then sleep).
 
+#[cfg(all(test, loom))]
+mod model;
 mod shares;
+#[cfg(feature = "std")]
+mod sync;
 #[cfg(feature = "std")]
 mod team;
 

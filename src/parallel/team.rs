@@ -1,13 +1,12 @@
 //! [`Pool`] and [`Team`]: threads that stay for many runs.
 #![allow(unsafe_code, reason = "a task that borrows from its caller is handed to threads that outlive the call")]
 
+use super::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, UnsafeCell, sequentially_consistent};
 use super::{Executor, MAX_PARTS};
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::any::Any;
 use std::boxed::Box;
-use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 /// Threads to make a [`Team`] of: a rayon pool with the feature `parallel`, else plain threads that live as long as the team.
 ///
@@ -107,7 +106,7 @@ type Task = *const (dyn Fn(usize) + Sync);
 unsafe impl Sync for Team {}
 
 impl Team {
-    fn new(threads: usize) -> Self {
+    pub(super) fn new(threads: usize) -> Self {
         let team = Self {
             threads,
             busy: AtomicBool::new(false),
@@ -124,22 +123,22 @@ impl Team {
     }
 
     /// Publishes a task, or with `None` the end, to the workers.
-    fn publish(&self, task: Option<Task>) {
+    pub(super) fn publish(&self, task: Option<Task>) {
         // SAFETY: no worker reads the task now; see the remark on `Sync`.
-        unsafe { *self.task.get() = task };
+        self.task.with_mut(|slot| unsafe { *slot = task });
         self.working.store(self.threads - 1, Ordering::Relaxed);
         self.run.fetch_add(1, Ordering::SeqCst);
         self.started.open();
     }
 
     /// What a worker does until the team is dismissed.
-    fn work(&self, index: usize) {
+    pub(super) fn work(&self, index: usize) {
         let mut seen = 0;
         loop {
             self.started.wait(|| self.run.load(Ordering::SeqCst) != seen);
             seen += 1;
             // SAFETY: a run has been published and this worker has not yet reported its end; see the remark on `Sync`.
-            let Some(task) = (unsafe { *self.task.get() }) else { return };
+            let Some(task) = self.task.with(|slot| unsafe { *slot }) else { return };
             // SAFETY: `run` below does not return before `working` is zero, so the task is still borrowed.
             let task = unsafe { &*task };
             self.attempt(|| task(index));
@@ -206,9 +205,9 @@ struct Gate {
 
 impl Gate {
     /// About 10 microseconds: longer than the parts of a step differ, shorter than anyone notices.
-    const SPINS: u32 = 500;
+    const SPINS: u32 = if cfg!(loom) { 1 } else { 500 };
     /// About 30 microseconds where nothing else wants to run.
-    const YIELDS: u32 = 100;
+    const YIELDS: u32 = if cfg!(loom) { 0 } else { 100 };
 
     fn new() -> Self {
         let gate = Self { sleepers: AtomicUsize::new(0), lock: Mutex::new(()), wake: Condvar::new() };
@@ -234,6 +233,7 @@ impl Gate {
         let mut guard = lock(&self.lock);
         // Announced before the last look: whoever makes the condition true after that look sees a sleeper and wakes it.
         self.sleepers.fetch_add(1, Ordering::SeqCst);
+        sequentially_consistent();
         while !ready() {
             guard = self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
         }
@@ -242,6 +242,7 @@ impl Gate {
 
     /// To be called after the condition has become true.
     fn open(&self) {
+        sequentially_consistent();
         if self.sleepers.load(Ordering::SeqCst) > 0 {
             // The lock waits for a thread that is between its last look and its sleep.
             drop(lock(&self.lock));
@@ -255,7 +256,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::string::String;
