@@ -480,7 +480,7 @@ mod tests {
     #[test]
     fn kernels_equal_their_twins() {
         for isa in Isa::available() {
-            for columns in (0..=33).chain([63, 64, 65, 130]) {
+            for columns in (0..=33).filter(|n| !cfg!(miri) || [1, 16, 33].contains(n)).chain([63, 64, 65, 130]) {
                 for (rate, ld) in [(0.0, columns), (0.3, columns + 5), (0.5, columns), (1.0, columns + 1)] {
                     let (rows, context) = (3, (isa, columns, rate));
                     let dropout = Dropout::new(rate).expect("a rate");

@@ -744,7 +744,8 @@ mod tests {
     #[test]
     fn kernels_equal_their_twins() {
         for isa in Isa::available() {
-            for (n, rows) in (0..=33).flat_map(|n| [1, 3, 16, 17, 100].map(|rows| (n, rows))) {
+            let widths = (0..=33).filter(|n| !cfg!(miri) || [1, 16, 33].contains(n));
+            for (n, rows) in widths.flat_map(|n| [1, 3, 16, 17, 100].map(|rows| (n, rows))) {
                 let (ld, context) = (n + 3, (isa, rows, n));
                 let data = matrix(1, rows, n, ld);
                 let gradient = matrix(2, rows, n, ld);
@@ -1002,17 +1003,5 @@ mod tests {
                 assert!((found - expected).abs() < 2e-5 * (1.0 + expected.abs()), "{isa}: {found} {expected}");
             }
         }
-    }
-
-    #[test]
-    #[should_panic(expected = "variance: 3 elements expected, found 2")]
-    fn lengths_are_checked() {
-        statistics(Isa::detect(), MatRef::new(&[0.0; 6], 2, 3, 3).into(), 0, &mut [0.0; 3], &mut [0.0; 2]);
-    }
-
-    #[test]
-    #[should_panic(expected = "at least 1 row expected, found 0")]
-    fn nothing_has_no_mean() {
-        statistics(Isa::detect(), MatRef::new(&[], 0, 3, 3).into(), 0, &mut [0.0; 3], &mut [0.0; 3]);
     }
 }

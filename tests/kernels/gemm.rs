@@ -306,32 +306,64 @@ fn a_chain_runs_from_the_bias_through_increasing_depth() {
     }
 }
 
-/// `|c - exact| <= gamma_k |A| |B|` with `gamma_k = k u / (1 - k u)`, `u = 2^-24`.
-#[test]
-fn products_stay_within_the_bound_of_their_rounding_errors() {
-    let mut rng = Rng::with_seed(9);
+/// `|c - exact| <= gamma_k (|A| |B| + |bias|)` with `gamma_k = k u / (1 - k u)`, `u = 2^-24`, for every element of one product; `gamma_(k + 1)` where
+/// products are rounded for themselves. Returns how many elements there are.
+fn within_the_bound(rng: &mut Rng, (m, n, k): (usize, usize, usize)) -> usize {
     let u = 2f64.powi(-24);
-    for isa in isas() {
-        for (m, n, k) in [(3, 17, 1), (12, 48, 10), (13, 65, 100), (5, 33, 784), (2, 16, 5000)] {
-            let mut real = |_, _| Numbers::Real.next(&mut rng) * 2f32.powi(rng.i32(-8..8));
-            let a = Matrix::new(Place::Heap, (m, k), Layout::padded(1), &mut real);
-            let b = Matrix::new(Place::Heap, (k, n), Layout::padded(1), &mut real);
-            let mut c = Matrix::new(Place::Heap, (m, n), Layout::padded(1), |_, _| f32::NAN);
-            gemm(isa, a.as_ref(), b.as_ref(), &mut Stored { c: c.as_mut() });
-            let gamma = k as f64 * u / (1.0 - k as f64 * u);
-            for i in 0..m {
-                for j in 0..n {
-                    let products = || (0..k).map(|p| f64::from(a.row(i)[p]) * f64::from(b.row(p)[j]));
-                    let (exact, magnitude) = (products().sum::<f64>(), products().map(f64::abs).sum::<f64>());
-                    let (error, bound) = ((f64::from(c.row(i)[j]) - exact).abs(), gamma * magnitude);
-                    assert!(
-                        error <= bound * (1.0 + 1e-6),
-                        "{isa}, {m} x {n} x {k}: ({i}, {j}) is off by {error:e}, bound {bound:e}"
-                    );
-                }
+    let mut real = |_, _| Numbers::Real.next(rng) * 2f32.powi(rng.i32(-8..8));
+    let a = Matrix::new(Place::Heap, (m, k), Layout::padded(1), &mut real);
+    let b = Matrix::new(Place::Heap, (k, n), Layout::padded(1), &mut real);
+    let bias: Vec<f32> = (0..n).map(|j| real(0, j)).collect();
+    // The numbers of a row are summed side by side, as their products in `f64` are exact and what they sum up to nearly is.
+    let mut truth = Vec::with_capacity(m * n);
+    for i in 0..m {
+        let first = truth.len();
+        truth.extend(bias.iter().map(|&bias| (f64::from(bias), f64::from(bias).abs())));
+        for (p, &element) in a.row(i).iter().enumerate() {
+            for ((exact, magnitude), &b) in truth[first..].iter_mut().zip(b.row(p)) {
+                let product = f64::from(element) * f64::from(b);
+                *exact += product;
+                *magnitude += product.abs();
             }
         }
     }
+    for isa in isas() {
+        let roundings = (k + usize::from(!isa.fused())) as f64;
+        let gamma = roundings * u / (1.0 - roundings * u);
+        let mut c = Matrix::new(Place::Heap, (m, n), Layout::padded(1), |_, _| f32::NAN);
+        gemm(isa, a.as_ref(), b.as_ref(), &mut Biased { bias: &bias, c: c.as_mut() });
+        for (i, truth) in truth.chunks(n).enumerate() {
+            for (j, (&found, &(exact, magnitude))) in c.row(i).iter().zip(truth).enumerate() {
+                let (error, bound) = ((f64::from(found) - exact).abs(), gamma * magnitude);
+                assert!(error <= bound * (1.0 + 1e-6), "{isa}, {m} x {n} x {k}: ({i}, {j}) is off by {error:e}, bound {bound:e}");
+            }
+        }
+    }
+    isas().len() * m * n
+}
+
+#[test]
+fn products_stay_within_the_bound_of_their_rounding_errors() {
+    let mut rng = Rng::with_seed(9);
+    for shape in [(3, 17, 1), (12, 48, 10), (13, 65, 100), (5, 33, 784), (2, 16, 5000)] {
+        within_the_bound(&mut rng, shape);
+    }
+}
+
+/// A minute and a half: `cargo test --test main -- --ignored --nocapture thousand_million`.
+#[test]
+#[ignore = "takes more than a minute"]
+#[allow(clippy::print_stdout, reason = "the count is the result")]
+fn a_thousand_million_elements_stay_within_the_bound_of_their_rounding_errors() {
+    let mut rng = Rng::with_seed(10);
+    let mut elements = 0;
+    while elements < 1_000_000_000 {
+        // As many deep products as shallow ones, to each power of two.
+        let deepest = 1 << rng.u32(0..=9);
+        let shape = (rng.usize(1..=200), rng.usize(1..=700), rng.usize(1..=deepest));
+        elements += within_the_bound(&mut rng, shape);
+    }
+    println!("{elements} elements are within the bound on {:?}", isas());
 }
 
 /// A ReLU keeps what is not `<= 0`: NaN stays NaN and its bit is set.

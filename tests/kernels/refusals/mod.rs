@@ -3,7 +3,7 @@
 use crate::support::ends::{OfRows, OfWeights, biased_relu, relu_backward, updated_by_sgd};
 use selvedge::kernels::activations::prelu_forward_in_place;
 use selvedge::kernels::gather::{Scaling, gather, gather_bytes};
-use selvedge::kernels::gemm::{Accumulated, Biased, Either, RowBlocks, Stored, gemm, gemm_transposed};
+use selvedge::kernels::gemm::{Accumulated, Biased, Either, RowBlocks, Stored, gemm, gemm_shared, gemm_transposed};
 use selvedge::kernels::loss::{RowWeights, softmax_cross_entropy, softmax_cross_entropy_one_hot, squared_error};
 use selvedge::kernels::merge::{add, copy};
 use selvedge::kernels::optimizers::{Sgd, add_penalty, update};
@@ -40,6 +40,8 @@ macro_rules! refusals {
     )+};
 }
 
+mod norm;
+
 refusals! { isa, c:
     a_matrix_in_too_short_a_slice,
     "a matrix of 3 x 4 with leading dimension 5 expects Some(14) elements, found 13" => MatRef::new(&c[..13], 3, 4, 5);
@@ -70,6 +72,9 @@ refusals! { isa, c:
 
     a_product_of_two_depths,
     "A is 2 x 3: B of 3 rows expected, found 4" => gemm(isa, matrix(2, 3), matrix(4, 5), &mut Stored { c: MatMut::new(c, 2, 5, 5) });
+    a_shared_product_of_two_depths,
+    "A is 2 x 3: B of 3 rows expected, found 4" =>
+        gemm_shared(isa, matrix(2, 3), matrix(4, 5), &mut Stored { c: MatMut::new(c, 2, 5, 5) });
     a_product_into_a_smaller_matrix,
     "C: 2 x 5 expected, found 2 x 4" => gemm(isa, matrix(2, 3), matrix(3, 5), &mut Stored { c: MatMut::new(c, 2, 4, 4) });
     a_product_added_to_a_larger_matrix,
@@ -143,6 +148,9 @@ refusals! { isa, c:
     targets_of_another_shape,
     "targets: 2 x 4 expected, found 4 x 2" =>
         softmax_cross_entropy_one_hot(isa, MatMut::new(c, 2, 4, 4), matrix(4, 2), 0.0, EQUAL, &mut [0.0; 2]);
+    one_hot_targets_for_other_losses,
+    "losses of 2 rows expected, found 3" =>
+        softmax_cross_entropy_one_hot(isa, MatMut::new(c, 2, 4, 4), matrix(2, 4), 0.0, EQUAL, &mut [0.0; 3]);
     targets_for_other_losses,
     "losses of 2 rows expected, found 3" => squared_error(isa, MatMut::new(c, 2, 4, 4), matrix(2, 4), EQUAL, &mut [0.0; 3]);
     the_mean_of_nothing,
