@@ -48,7 +48,7 @@ pub fn is_bare(condition: &Expr) -> bool {
 /// A statement that could have been forgotten.
 pub fn is_forgettable(statement: &Stmt) -> bool {
     match statement {
-        // A place of its own has no effect but on the time.
+        // To ask for memory ahead of time changes nothing but the time.
         Stmt::Expr(Expr::MethodCall(call), Some(_)) => !call.method.to_string().starts_with("prefetch"),
         Stmt::Expr(Expr::Assign(_) | Expr::Call(_) | Expr::Try(_), Some(_)) => true,
         Stmt::Macro(statement) => statement.mac.path.get_ident().is_some_and(|name| name == "assert" || name == "assert_eq"),

@@ -36,7 +36,7 @@ impl Planter<'_> {
 
 impl VisitMut for Planter<'_> {
     fn visit_expr_mut(&mut self, expression: &mut Expr) {
-        // What is repeated by a macro in a constant expression, and constant expressions themselves, are evaluated by the compiler.
+        // The compiler evaluates it, and knows no environment.
         if matches!(expression, Expr::Const(_)) {
             return;
         }
