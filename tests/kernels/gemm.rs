@@ -15,13 +15,13 @@ use selvedge::simd::{Isa, LANES};
 
 /// The fast product or the naive one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     Kernel,
     Twin,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Stored,
     Accumulated,
     Biased,
@@ -39,7 +39,7 @@ enum Kind {
 /// the other.
 type TwoEnds<'a> = Either<Accumulated<'a>, Updated<'a, Momentum, 2>>;
 
-const KINDS: [Kind; 11] = [
+pub(super) const KINDS: [Kind; 11] = [
     Kind::Stored,
     Kind::Accumulated,
     Kind::Biased,
@@ -54,12 +54,21 @@ const KINDS: [Kind; 11] = [
 ];
 
 /// What a product reads and writes, whatever its epilogue.
-struct Outputs {
-    c: Matrix,
-    velocity: Matrix,
-    bias: Buffer<f32>,
-    mask: Buffer<u16>,
+pub(super) struct Outputs {
+    pub(super) c: Matrix,
+    pub(super) velocity: Matrix,
+    pub(super) bias: Buffer<f32>,
+    pub(super) mask: Buffer<u16>,
 }
+
+/// What the optimizers multiply with.
+#[derive(Clone, Copy)]
+pub(super) struct Rates {
+    pub(super) learning_rate: f32,
+    pub(super) momentum: f32,
+}
+
+const RATES: Rates = Rates { learning_rate: 0.03, momentum: 0.9 };
 
 impl Outputs {
     fn new(place: Place, (m, n): (usize, usize), padding: usize, numbers: Numbers, seed: u64) -> Self {
@@ -89,8 +98,8 @@ impl Factors<'_> {
         }
     }
 
-    fn run(&self, side: Side, isa: Isa, kind: Kind, outputs: &mut Outputs) {
-        let momentum = |kind| Momentum { learning_rate: 0.03, momentum: 0.9, kind };
+    pub(super) fn run(&self, side: Side, isa: Isa, kind: Kind, rates: Rates, outputs: &mut Outputs) {
+        let Rates { learning_rate, momentum } = rates;
         let Outputs { c, velocity, bias, mask } = outputs;
         let leading_dimension = c.leading_dimension();
         match kind {
@@ -103,7 +112,7 @@ impl Factors<'_> {
             Kind::ReluWithoutBias => self.multiply_on(side, isa, &mut biased_relu(&[], c.as_mut(), mask)),
             Kind::ReluBackward => self.multiply_on(side, isa, &mut relu_backward(mask, c.as_mut())),
             Kind::UpdatedBySgd => {
-                let rule = Sgd { learning_rate: 0.03 };
+                let rule = Sgd { learning_rate };
                 match side {
                     Side::Kernel => self.multiply_fast(isa, &mut updated_by_sgd(rule, c.data_mut(), leading_dimension)),
                     Side::Twin => self.multiply_naively(isa, &mut Updated { rule, parameters: [c.data_mut()], leading_dimension }),
@@ -111,7 +120,8 @@ impl Factors<'_> {
             }
             Kind::UpdatedByMomentum | Kind::UpdatedByNesterov => {
                 let classic = kind == Kind::UpdatedByMomentum;
-                let rule = momentum(if classic { MomentumKind::Classic } else { MomentumKind::Nesterov });
+                let kind = if classic { MomentumKind::Classic } else { MomentumKind::Nesterov };
+                let rule = Momentum { learning_rate, momentum, kind };
                 let mut updated = Updated { rule, parameters: [c.data_mut(), velocity.data_mut()], leading_dimension };
                 match classic {
                     true => self.multiply_on(side, isa, &mut TwoEnds::Right(updated)),
@@ -131,11 +141,11 @@ fn compare(factors: &Factors<'_>, place: Place, (m, n): (usize, usize), padding:
         for isa in isas() {
             let expected = twins[usize::from(isa.fused())].get_or_insert_with(|| {
                 let mut outputs = Outputs::new(Place::Heap, (m, n), padding, numbers, seed);
-                factors.run(Side::Twin, isa, kind, &mut outputs);
+                factors.run(Side::Twin, isa, kind, RATES, &mut outputs);
                 outputs
             });
             let mut found = Outputs::new(place, (m, n), padding, numbers, seed);
-            factors.run(Side::Kernel, isa, kind, &mut found);
+            factors.run(Side::Kernel, isa, kind, RATES, &mut found);
             let case = format_args!("{isa}, {kind:?}, {case}, {numbers:?}, {place:?}");
             found.c.assert_same(&expected.c, &format_args!("{case}: C"));
             found.velocity.assert_same(&expected.velocity, &format_args!("{case}: velocity"));

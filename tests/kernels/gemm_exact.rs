@@ -1,54 +1,18 @@
 //! Products of small integers, which `f32` computes without rounding, and so do epilogues whose factors are powers of two: equal to the
 //! product in `i64`, with operands on the heap and between pages without access.
 
+use super::gemm::{KINDS, Kind, Outputs, Rates, Side};
 use crate::support::buffer::{Buffer, Place};
-use crate::support::ends::{biased_relu, relu_backward, updated_by_sgd};
 use crate::support::factors::Factors;
 use crate::support::isas::isas;
 use crate::support::matrix::{Layout, Matrix};
 use fastrand::Rng;
-use selvedge::kernels::gemm::{Accumulated, Biased, Stored, Updated};
-use selvedge::kernels::optimizers::{Momentum, MomentumKind, Sgd};
-use selvedge::simd::LANES;
+use selvedge::kernels::dropout::mask_len;
+use selvedge::kernels::gemm::Accumulated;
+use selvedge::reference::dropout::bit;
 
-/// What becomes of the product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Stored,
-    Accumulated,
-    Biased,
-    Relu,
-    ReluBackward,
-    Sgd,
-    Momentum,
-    Nesterov,
-}
-
-impl End {
-    const ALL: [Self; 8] =
-        [Self::Stored, Self::Accumulated, Self::Biased, Self::Relu, Self::ReluBackward, Self::Sgd, Self::Momentum, Self::Nesterov];
-
-    /// Whether C has numbers before the product.
-    fn reads_c(self) -> bool {
-        matches!(self, Self::Accumulated | Self::Sgd | Self::Momentum | Self::Nesterov)
-    }
-
-    /// The formula, for one element: C and the velocity.
-    fn exact(self, element: Element) -> (f64, f64) {
-        let Element { product, c, bias, velocity, kept } = element;
-        let next_velocity = MOMENTUM * velocity - LEARNING_RATE * product;
-        match self {
-            Self::Stored => (product, velocity),
-            Self::Accumulated => (c + product, velocity),
-            Self::Biased => (bias + product, velocity),
-            Self::Relu => ((bias + product).max(0.0), velocity),
-            Self::ReluBackward => (if kept { product } else { 0.0 }, velocity),
-            Self::Sgd => (c - LEARNING_RATE * product, velocity),
-            Self::Momentum => (c + next_velocity, next_velocity),
-            Self::Nesterov => (c + MOMENTUM * next_velocity - LEARNING_RATE * product, next_velocity),
-        }
-    }
-}
+/// Powers of two.
+const RATES: Rates = Rates { learning_rate: 0.25, momentum: 0.5 };
 
 /// All that an epilogue may read for an element of C.
 struct Element {
@@ -59,8 +23,41 @@ struct Element {
     kept: bool,
 }
 
-const LEARNING_RATE: f64 = 0.25;
-const MOMENTUM: f64 = 0.5;
+/// What the formulas make of an element.
+#[derive(Debug, PartialEq)]
+struct Expected {
+    c: f64,
+    velocity: f64,
+    kept: bool,
+}
+
+impl Element {
+    fn after(self, kind: Kind) -> Expected {
+        let Self { product, c, bias, velocity, kept } = self;
+        let (learning_rate, momentum) = (f64::from(RATES.learning_rate), f64::from(RATES.momentum));
+        let unchanged = Expected { c, velocity, kept };
+        let next_velocity = momentum * velocity - learning_rate * product;
+        match kind {
+            Kind::Stored | Kind::WithoutBias => Expected { c: product, ..unchanged },
+            Kind::Accumulated => Expected { c: c + product, ..unchanged },
+            Kind::Biased => Expected { c: bias + product, ..unchanged },
+            Kind::BiasedRelu => Expected { c: (bias + product).max(0.0), kept: bias + product > 0.0, ..unchanged },
+            Kind::BiasedReluWithoutMask => Expected { c: (bias + product).max(0.0), ..unchanged },
+            Kind::ReluWithoutBias => Expected { c: product.max(0.0), kept: product > 0.0, ..unchanged },
+            Kind::ReluBackward => Expected { c: if kept { product } else { 0.0 }, ..unchanged },
+            Kind::UpdatedBySgd => Expected { c: c - learning_rate * product, ..unchanged },
+            Kind::UpdatedByMomentum => Expected { c: c + next_velocity, velocity: next_velocity, kept },
+            Kind::UpdatedByNesterov => {
+                Expected { c: c + momentum * next_velocity - learning_rate * product, velocity: next_velocity, kept }
+            }
+        }
+    }
+}
+
+/// Whether C has numbers before the product.
+fn reads_c(kind: Kind) -> bool {
+    matches!(kind, Kind::Accumulated | Kind::UpdatedBySgd | Kind::UpdatedByMomentum | Kind::UpdatedByNesterov)
+}
 
 /// A random product, on every instruction set.
 fn random_product(rng: &mut Rng) {
@@ -68,7 +65,7 @@ fn random_product(rng: &mut Rng) {
     let place = places[rng.usize(..places.len())];
     let (m, n, k) = (rng.usize(..=30), rng.usize(..=100), rng.usize(..=40));
     let transposed = rng.bool();
-    let end = End::ALL[rng.usize(..End::ALL.len())];
+    let kind = KINDS[rng.usize(..KINDS.len())];
     let padding = [rng.usize(..4), rng.usize(..4), rng.usize(..4)];
     let rows_per_block = rng.usize(1..=k.max(1));
     let mut integer = || f32::from(rng.i8(-64..=64));
@@ -77,10 +74,8 @@ fn random_product(rng: &mut Rng) {
     let a = Matrix::new(place, a_shape, layout(padding[0], 3), |_, _| integer());
     let b = Matrix::new(place, (k, n), layout(padding[1], 0), |_, _| integer());
     let [begin, begin_velocity] = [0; 2].map(|_| Matrix::new(Place::Heap, (m, n), Layout::padded(padding[2]), |_, _| integer()));
-    let bias = Buffer::new(place, (0..n).map(|_| integer()).collect());
-    let words = n.div_ceil(LANES);
-    let mask: Vec<u16> = (0..m * words).map(|_| rng.u16(..)).collect();
-    let bit = |mask: &[u16], i: usize, j: usize| mask[i * words + j / LANES] >> (j % LANES) & 1 == 1;
+    let bias: Vec<f32> = (0..n).map(|_| integer()).collect();
+    let mask: Vec<u16> = (0..mask_len(m, n)).map(|_| rng.u16(..)).collect();
 
     let mut products = vec![0; m * n];
     for i in 0..m {
@@ -93,34 +88,24 @@ fn random_product(rng: &mut Rng) {
     }
 
     for isa in isas() {
-        let c_before = |i: usize, j: usize| if end.reads_c() { begin.row(i)[j] } else { f32::NAN };
-        let mut c = Matrix::new(place, (m, n), Layout::padded(padding[2]), c_before);
-        let mut velocity = Matrix::new(place, (m, n), Layout::padded(padding[2]), |i, j| begin_velocity.row(i)[j]);
-        let mut found_mask = Buffer::new(place, mask.clone());
+        let c_before = |i: usize, j: usize| if reads_c(kind) { begin.row(i)[j] } else { f32::NAN };
+        let mut found = Outputs {
+            c: Matrix::new(place, (m, n), Layout::padded(padding[2]), c_before),
+            velocity: Matrix::new(place, (m, n), Layout::padded(padding[2]), |i, j| begin_velocity.row(i)[j]),
+            bias: Buffer::new(place, bias.clone()),
+            mask: Buffer::new(place, mask.clone()),
+        };
         let factors = match transposed {
             true => Factors::Columns(a.as_blocks(), (0, m), b.as_blocks()),
             false => Factors::Rows(a.as_ref(), b.as_ref()),
         };
-        let leading_dimension = c.leading_dimension();
-        match end {
-            End::Stored => factors.multiply(isa, &mut Stored { c: c.as_mut() }),
-            End::Accumulated => factors.multiply(isa, &mut Accumulated { c: c.as_mut() }),
-            End::Biased => factors.multiply(isa, &mut Biased { bias: &bias, c: c.as_mut() }),
-            End::Relu => factors.multiply(isa, &mut biased_relu(&bias, c.as_mut(), &mut found_mask)),
-            End::ReluBackward => factors.multiply(isa, &mut relu_backward(&found_mask, c.as_mut())),
-            End::Sgd => {
-                let rule = Sgd { learning_rate: LEARNING_RATE as f32 };
-                factors.multiply(isa, &mut updated_by_sgd(rule, c.data_mut(), leading_dimension));
-            }
-            End::Momentum | End::Nesterov => {
-                let kind = if end == End::Momentum { MomentumKind::Classic } else { MomentumKind::Nesterov };
-                let rule = Momentum { learning_rate: LEARNING_RATE as f32, momentum: MOMENTUM as f32, kind };
-                let parameters = [c.data_mut(), velocity.data_mut()];
-                factors.multiply(isa, &mut Updated { rule, parameters, leading_dimension });
-            }
+        match kind {
+            // By itself; `run` has it as one of two.
+            Kind::Accumulated => factors.multiply(isa, &mut Accumulated { c: found.c.as_mut() }),
+            _ => factors.run(Side::Kernel, isa, kind, RATES, &mut found),
         }
         let case =
-            format_args!("{isa}, {m} x {n} x {k}, transposed {transposed}, {end:?}, {rows_per_block} rows per block, {place:?}");
+            format_args!("{isa}, {m} x {n} x {k}, transposed {transposed}, {kind:?}, {rows_per_block} rows per block, {place:?}");
         for i in 0..m {
             for j in 0..n {
                 let element = Element {
@@ -128,17 +113,19 @@ fn random_product(rng: &mut Rng) {
                     c: f64::from(begin.row(i)[j]),
                     bias: f64::from(bias[j]),
                     velocity: f64::from(begin_velocity.row(i)[j]),
-                    kept: bit(&mask, i, j),
+                    kept: bit(&mask, n, i, j),
                 };
-                let is_kept = if end == End::Relu { element.bias + element.product > 0.0 } else { element.kept };
-                let expected = end.exact(element);
-                let found = (f64::from(c.row(i)[j]), f64::from(velocity.row(i)[j]));
+                let expected = element.after(kind);
+                let found = Expected {
+                    c: f64::from(found.c.row(i)[j]),
+                    velocity: f64::from(found.velocity.row(i)[j]),
+                    kept: bit(&found.mask, n, i, j),
+                };
                 assert!(found == expected, "{case}: ({i}, {j}) is {found:?}, {expected:?} expected");
-                assert!(bit(&found_mask, i, j) == is_kept, "{case}: the bit of ({i}, {j}) is {}", !is_kept);
             }
         }
-        c.assert_padding_untouched(&case);
-        velocity.assert_padding_untouched(&case);
+        found.c.assert_padding_untouched(&case);
+        found.velocity.assert_padding_untouched(&case);
     }
 }
 

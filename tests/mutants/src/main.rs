@@ -113,7 +113,7 @@ fn plant(root: &Path, copy: &Path, sources: &[PathBuf], chosen: &BTreeSet<usize>
     let mut places = vec![(PathBuf::new(), Place { line: 0, what: "no fault".into() })];
     for source in sources {
         let mut file = syn::parse_file(&fs::read_to_string(root.join(source))?)?;
-        let mut planter = Planter { next: places.len(), chosen, found: vec![] };
+        let mut planter = Planter { first: places.len(), chosen, found: vec![] };
         planter.visit_file_mut(&mut file);
         places.extend(planter.found.into_iter().map(|place| (source.clone(), place)));
         if !chosen.is_empty() {
@@ -123,10 +123,13 @@ fn plant(root: &Path, copy: &Path, sources: &[PathBuf], chosen: &BTreeSet<usize>
     Ok(places)
 }
 
-/// The crate with all of its tests, and the question.
+/// The crate with all of its tests, and the question. What an earlier copy had and the crate no longer has must not be there.
 fn copy_all(root: &Path, copy: &Path) -> Result<(), Failure> {
+    if copy.exists() {
+        fs::remove_dir_all(copy)?;
+    }
     let is_made = |path: &Path| [".git", "target", "corpus", "artifacts", "mutants"].iter().any(|name| path.ends_with(name));
-    for entry in WalkDir::new(root).into_iter().filter_entry(|entry| !is_made(entry.path())) {
+    for entry in WalkDir::new(root).into_iter().filter_entry(|entry| entry.depth() == 0 || !is_made(entry.path())) {
         let entry = entry?;
         let target = copy.join(entry.path().strip_prefix(root)?);
         if entry.file_type().is_dir() {
@@ -138,7 +141,7 @@ fn copy_all(root: &Path, copy: &Path) -> Result<(), Failure> {
     fs::write(copy.join("src/mutants.rs"), QUESTION)?;
     let library = copy.join("src/lib.rs");
     let honest = fs::read_to_string(&library)?;
-    fs::write(library, format!("{honest}\n#[allow(missing_docs)]\nmod mutants;\n"))?;
+    fs::write(library, format!("{honest}\nmod mutants;\n"))?;
     Ok(())
 }
 

@@ -18,8 +18,8 @@ pub struct Place {
 ///
 /// Places are numbered in the order in which they are found, which is the same each time.
 pub struct Planter<'a> {
-    /// The number of the next place.
-    pub next: usize,
+    /// The number of the first place.
+    pub first: usize,
     pub chosen: &'a BTreeSet<usize>,
     pub found: Vec<Place>,
 }
@@ -27,8 +27,7 @@ pub struct Planter<'a> {
 impl Planter<'_> {
     /// Whether a fault is to be planted, with its number.
     fn place(&mut self, line: usize, what: impl FnOnce() -> String) -> Option<u32> {
-        let number = self.next;
-        self.next += 1;
+        let number = self.first + self.found.len();
         self.found.push(Place { line, what: what() });
         self.chosen.contains(&number).then_some(number as u32)
     }
