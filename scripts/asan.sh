@@ -8,4 +8,4 @@ rustup toolchain install nightly --profile minimal
 export RUSTFLAGS="-Zsanitizer=address"
 # Some tests want to see a process die of a page without access, by the signal.
 export ASAN_OPTIONS="handle_segv=0"
-cargo +nightly test --target x86_64-unknown-linux-gnu --target-dir target/asan --lib --test main --test fuzz_regressions --test no_alloc
+cargo +nightly test --target x86_64-unknown-linux-gnu --target-dir target/asan --lib --test kernels --test main --test fuzz_regressions --test no_alloc

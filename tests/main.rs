@@ -1,7 +1,5 @@
-//! The whole crate from outside, in one program.
+//! The whole crate but its kernels from outside, in one program.
 
 mod io;
-mod kernels;
 mod model;
 mod oracle;
-mod support;

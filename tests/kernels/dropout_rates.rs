@@ -42,7 +42,7 @@ fn keep_rates_over_a_million_draws() {
     assert!(wrong.abs() > 4.0, "{wrong}");
 }
 
-/// Some seconds: `cargo test --release --test main -- --ignored --nocapture keep_rates`.
+/// Some seconds: `cargo test --release --test kernels -- --ignored --nocapture keep_rates`.
 #[test]
 #[ignore = "takes some seconds in a release build, minutes in another"]
 #[allow(clippy::print_stdout, reason = "a long run says what it has found")]

@@ -360,7 +360,7 @@ fn products_stay_within_the_bound_of_their_rounding_errors() {
     }
 }
 
-/// A minute and a half: `cargo test --test main -- --ignored --nocapture thousand_million`.
+/// A minute and a half: `cargo test --test kernels -- --ignored --nocapture thousand_million`.
 #[test]
 #[ignore = "takes more than a minute"]
 #[allow(clippy::print_stdout, reason = "the count is the result")]

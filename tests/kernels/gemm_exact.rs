@@ -143,7 +143,7 @@ fn products_of_integers_are_exact() {
     sweep(1, 4_000);
 }
 
-/// Some minutes: `cargo test --test main -- --ignored --nocapture products_of_integers`.
+/// Some minutes: `cargo test --test kernels -- --ignored --nocapture products_of_integers`.
 #[test]
 #[ignore = "takes minutes"]
 fn products_of_integers_are_exact_in_a_long_sweep() {

@@ -111,7 +111,7 @@ fn commit(fault: &str) -> f32 {
 
 #[test]
 fn a_read_of_one_element_outside_is_caught() {
-    const THIS: &str = "kernels::guard::a_read_of_one_element_outside_is_caught";
+    const THIS: &str = "guard::a_read_of_one_element_outside_is_caught";
     if let Ok(fault) = env::var(FAULT) {
         std::hint::black_box(commit(&fault));
         return;
@@ -126,7 +126,7 @@ fn a_read_of_one_element_outside_is_caught() {
 
 #[test]
 fn a_write_between_the_slice_and_the_far_page_is_caught() {
-    const THIS: &str = "kernels::guard::a_write_between_the_slice_and_the_far_page_is_caught";
+    const THIS: &str = "guard::a_write_between_the_slice_and_the_far_page_is_caught";
     if env::var_os(FAULT).is_some() {
         let mut elements = Guarded::new(&[1.0f32; 3], Edge::Start);
         // SAFETY: the element lies in the pages of the slice, behind its end.

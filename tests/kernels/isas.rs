@@ -69,7 +69,7 @@ fn kernels_run_on_the_instruction_set_that_they_are_given() {
 fn coverage(variables: &[(&str, &str)]) -> Output {
     let binary = env::current_exe().expect("the path of this test");
     let mut command = Command::new(binary);
-    command.args(["--exact", "kernels::isas::every_required_instruction_set_is_covered", "--nocapture"]);
+    command.args(["--exact", "isas::every_required_instruction_set_is_covered", "--nocapture"]);
     command.env_remove("SELVEDGE_ISA").env_remove("SELVEDGE_REQUIRE_ISA").envs(variables.iter().copied());
     command.output().expect("a child process")
 }

@@ -2,9 +2,8 @@
 //! in padding, and the company of other rows.
 
 use super::{
-    Buffers, Data, Given, Graph, Linear, PLAIN, Relu, Setting, Softmax, Source, bits, parameters, random, regions, unpadded,
+    Buffers, Data, Given, Graph, Linear, PLAIN, Relu, Setting, Softmax, Source, bits, hash, parameters, random, regions, unpadded,
 };
-use crate::support::bits::hash;
 use selvedge::exec::{Context, Inputs, Noise, Report, evaluate, predict, predict_with_dropout};
 use selvedge::kernels::gather::Scaling;
 use selvedge::kernels::optimizers::{Momentum, MomentumKind, Optimizer};

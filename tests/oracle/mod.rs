@@ -107,6 +107,11 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
+/// The hash of some words (64 bits, FNV-1a by whole words), to be written down: it is the same in every version of everything.
+fn hash(words: impl IntoIterator<Item = u32>) -> u64 {
+    words.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, word| (hash ^ u64::from(word)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
 /// Rows of bytes, the same as numbers from 0 to 1, and a class for each.
 struct Data {
     in_dim: usize,

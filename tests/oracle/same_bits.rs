@@ -2,8 +2,7 @@
 //! padding, the way that a layer is put together, and the way that a gradient takes to its parameters.
 
 use super::graphs::{by_hand, large_first_layers, random_graph, square_layers, wide_and_deep};
-use super::{Buffers, Graph, PLAIN, Sample, Setting, Source, bits, parameters, random, regions, unpadded};
-use crate::support::bits::hash;
+use super::{Buffers, Graph, PLAIN, Sample, Setting, Source, bits, hash, parameters, random, regions, unpadded};
 use selvedge::exec::{Clipping, Context, Inputs, Noise, Report, Step, gradients, update};
 use selvedge::kernels::optimizers::{
     AdamSettings, AmsGrad, CenteredRmsProp, Momentum, MomentumKind, NadamProgress, Optimizer, RmsPropMomentum, RmsPropSettings, Sgd,

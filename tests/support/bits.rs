@@ -31,8 +31,3 @@ pub(crate) fn assert_moved(found: &[f32], expected: &[f32], case: &dyn Display) 
     let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(found), bits(expected), "{case}");
 }
-
-/// The hash of some words (64 bits, FNV-1a by whole words), to be written down: it is the same in every version of everything.
-pub(crate) fn hash(words: impl IntoIterator<Item = u32>) -> u64 {
-    words.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, word| (hash ^ u64::from(word)).wrapping_mul(0x0000_0100_0000_01b3))
-}

@@ -1,4 +1,4 @@
-//! Every kernel against its twin, at its edges, and refusing what does not fit.
+//! Every kernel against its twin, at its edges, and refusing what does not fit: one program, which builds beside the one for all else.
 
 mod dropout_rates;
 mod fused;
@@ -16,4 +16,6 @@ mod reduce;
 mod refusals;
 mod softmax;
 mod special_values;
+#[path = "../support/mod.rs"]
+mod support;
 mod transpose;
