@@ -10,9 +10,10 @@
 //!
 //! `keep` is true where the uniform random number of the element is at least the rate. The comparison is one of integers: the 16 random
 //! bits of the element against `rate * 2^16`, rounded to the nearest integer, but a rate between 0 and 1 drops at least one in 2^16 and keeps
-//! at least one. More bits would take longer to make than the kernel needs for everything else. Which bits belong to an element is a matter
-//! of [`Stream`] and of its row and column, so masks do not depend on threads, on how the rows are shared, on leading dimensions or on the
-//! instruction set, and [`dropout_mask`] can make one again that was not stored.
+//! at least one. More bits would take longer to make than the kernel needs for everything else, and so eight of them are shared with three other
+//! elements (see [`rng`](super::rng)). Which bits belong to an element is a matter of [`Stream`] and of its row and column, so masks do not
+//! depend on threads, on how the rows are shared, on leading dimensions or on the instruction set, and [`dropout_mask`] can make one again
+//! that was not stored. Rows are drawn in pairs: an even row of the minibatch without the odd one behind it takes as long as both.
 //!
 //! The outputs that stay are divided by the share that stays ("inverted" dropout), so that inference needs no correction.
 //!
@@ -25,7 +26,7 @@
 
 use super::matrix::MatMut;
 use super::rng::{Blocks, GROUP, Generator, Stream};
-use super::walk::{OnRows, on_all_rows};
+use super::walk::{OnRows, on_all_pairs};
 use crate::simd::{Isa, LANES, Simd, SimdOp, first_bits, slice, unroll};
 use core::fmt;
 use core::ops::Range;
@@ -48,36 +49,31 @@ impl fmt::Display for RateError {
 
 impl core::error::Error for RateError {}
 
-/// Which random numbers keep their element.
+/// The random numbers of 16 bits that are dropped are those below: none below 0, all below 2^16.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Threshold {
-    /// Numbers of 16 bits below are dropped.
-    first_kept: u16,
-    /// No bit where everything is dropped, else all.
-    any: u16,
-}
+struct Threshold(u32);
 
 impl Threshold {
-    const ALL: Self = Self { first_kept: 0, any: u16::MAX };
-    const NONE: Self = Self { first_kept: 0, any: 0 };
-
     fn new(rate: f64) -> Self {
-        match rate {
-            0.0 => Self::ALL,
-            1.0 => Self::NONE,
-            _ => Self { first_kept: libm::round(rate * 65536.0).clamp(1.0, 65535.0) as u16, any: u16::MAX },
-        }
+        Self(match rate {
+            0.0 => 0,
+            1.0 => 1 << 16,
+            _ => libm::round(rate * 65536.0).clamp(1.0, 65535.0) as u32,
+        })
     }
 
-    /// What is dropped of the columns of some blocks in `N` rows from row `i` on.
+    /// What is dropped of the columns of some blocks in `N` rows from row `i` on: in one row, or in a pair that is drawn together.
     #[inline(always)]
     fn dropped<S: Simd, const N: usize>(self, simd: S, generator: &Generator, blocks: &Blocks<S>, i: usize) -> [[S::Mask; 4]; N] {
-        let mut dropped = [[simd.mask_from_bits(!self.any); 4]; N];
-        if self.first_kept > 0 {
-            let last_dropped = simd.splat_i32((i32::from(self.first_kept) << 16).wrapping_sub(1));
-            let halves = generator.halves::<S, N>(simd, blocks, i);
-            unroll!(N, n => unroll!(4, k => dropped[n][k] = simd.le_u32(halves[n][k], last_dropped)));
-        }
+        let first = generator.row(i);
+        debug_assert!(N == 1 || N == 2 && first.is_multiple_of(2));
+        let draws = generator.draws(simd, blocks, first);
+        let mut dropped = [[simd.mask_from_bits(0); 4]; N];
+        unroll!(N, n => dropped[n] = if n == 1 || N == 1 && first % 2 == 1 {
+            draws.below::<1>(simd, self.0)
+        } else {
+            draws.below::<0>(simd, self.0)
+        });
         dropped
     }
 }
@@ -91,8 +87,8 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// No dropout: rate 0, for which no random numbers are drawn.
-    pub const NONE: Self = Self { rate: 0.0, threshold: Threshold::ALL, scale: 1.0 };
+    /// No dropout: rate 0.
+    pub const NONE: Self = Self { rate: 0.0, threshold: Threshold(0), scale: 1.0 };
 
     /// Drops each element with probability `rate`. Rate 0 changes nothing, rate 1 drops everything.
     ///
@@ -115,7 +111,13 @@ impl Dropout {
         self.scale
     }
 
-    /// What is dropped of the columns of some blocks in `N` rows from row `i` on.
+    /// Whether an element may be dropped.
+    #[inline(always)]
+    pub(super) fn drops(&self) -> bool {
+        self.threshold.0 > 0
+    }
+
+    /// What is dropped of the columns of some blocks in `N` rows from row `i` on: in one row, or in a pair that is drawn together.
     #[inline(always)]
     pub(super) fn dropped<S: Simd, const N: usize>(
         &self,
@@ -265,34 +267,38 @@ fn forward(isa: Isa, rule: impl Rule, stream: Stream, x: MatMut<'_>, mask: &mut 
     if combine == Combine::And || !mask.is_empty() {
         check_mask(x.rows(), x.columns(), mask);
     }
-    isa.run(Forward { rule, generator: stream.into(), x, mask, combine });
+    let generator = stream.into();
+    match combine {
+        Combine::Replace => isa.run(Forward::<_, false> { rule, generator, x, mask }),
+        Combine::And => isa.run(Forward::<_, true> { rule, generator, x, mask }),
+    }
 }
 
-struct Forward<'a, R> {
+/// With the mask that is there already, if `AND`: a question for each row would send masks through memory.
+struct Forward<'a, R, const AND: bool> {
     rule: R,
     generator: Generator,
     x: MatMut<'a>,
     mask: &'a mut [u16],
-    combine: Combine,
 }
 
-impl<R: Rule> SimdOp for Forward<'_, R> {
+impl<R: Rule, const AND: bool> SimdOp for Forward<'_, R, AND> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        on_all_rows(simd, (self.x.rows(), self.x.columns()), &mut self);
+        on_all_pairs(simd, self.generator.row(0), (self.x.rows(), self.x.columns()), &mut self);
     }
 }
 
-impl<R: Rule> OnRows for Forward<'_, R> {
+impl<R: Rule, const AND: bool> OnRows for Forward<'_, R, AND> {
     #[inline(always)]
     fn on_rows<S: Simd, const V: usize>(&mut self, simd: S, rows: Range<usize>, columns: Range<usize>) {
-        let blocks = self.generator.blocks_of_halves(simd, columns.start / GROUP);
-        in_draws::<S, V, _>(simd, rows, columns, blocks, self);
+        let blocks = self.generator.blocks_of_draws(simd, columns.start / GROUP);
+        in_draws::<S, V, _>(simd, self.generator.row(0), rows, columns, blocks, self);
     }
 }
 
-impl<R: Rule> OnDraw for Forward<'_, R> {
+impl<R: Rule, const AND: bool> OnDraw for Forward<'_, R, AND> {
     type Columns<S: Simd, const V: usize> = Blocks<S>;
     #[inline(always)]
     fn on_draw<S: Simd, const V: usize, const N: usize>(
@@ -304,37 +310,49 @@ impl<R: Rule> OnDraw for Forward<'_, R> {
     ) {
         let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);
         let mut dropped = self.rule.threshold().dropped::<S, N>(simd, &self.generator, &blocks, first_row);
+        let rows = self.x.rows_mut::<N>(first_row).map(|row| &mut row[columns.clone()]);
+        let mut x = [[simd.zero(); V]; N];
+        // Rows that are a multiple of 4 KiB apart look like one to a processor that reads ahead, so both are read before one is written.
+        unroll!(N, n => x[n] = slice::load(simd, rows[n]));
         unroll!(N, n => {
-            let i = first_row + n;
-            let target = &mut self.x.row_mut(i)[columns.clone()];
-            let mut x = slice::load::<S, V>(simd, target);
-            let start = i * words_per_row + first;
+            let start = (first_row + n) * words_per_row + first;
             if let Some(mask) = self.mask.get_mut(start..start + V) {
-                if self.combine == Combine::And {
+                if AND {
                     unroll!(V, j => dropped[n][j] = simd.either(dropped[n][j], simd.mask_from_bits(!mask[j])));
                 }
-                unroll!(V, j => mask[j] = kept_bits(simd, dropped[n][j], target.len() - j * LANES));
+                mask.copy_from_slice(&kept_bits(simd, dropped[n], columns.len())[..V]);
             }
-            unroll!(V, j => x[j] = simd.select(dropped[n][j], self.rule.dropped(simd), self.rule.kept(simd, x[j])));
-            slice::store(simd, x, target);
+            unroll!(V, j => x[n][j] = simd.select(dropped[n][j], self.rule.dropped(simd), self.rule.kept(simd, x[n][j])));
+            slice::store(simd, x[n], rows[n]);
         });
     }
 }
 
-/// The word of a mask for up to sixteen columns, of which `left` are left: what is not dropped.
+/// The words of a mask for some vectors of columns, of which `columns` are columns of the matrix: what is not dropped.
 ///
 /// What is dropped is a mask of vectors until here, because one of bits is not free to turn into: with AVX2 it takes as many instructions as a
 /// round of the generator.
 #[inline(always)]
-pub(super) fn kept_bits<S: Simd>(simd: S, dropped: S::Mask, left: usize) -> u16 {
-    !simd.mask_to_bits(dropped) & first_bits(left)
+pub(super) fn kept_bits<S: Simd, const V: usize>(simd: S, dropped: [S::Mask; V], columns: usize) -> [u16; V] {
+    let mut words = [0; V];
+    match dropped.first_chunk::<4>() {
+        Some(&four) => {
+            let of_columns = if columns >= 4 * LANES { u64::MAX } else { (1 << columns) - 1 };
+            let bits = !simd.masks_to_bits(four) & of_columns;
+            unroll!(V, j => words[j] = (bits >> (16 * j)) as u16);
+        }
+        None => {
+            unroll!(V, j => words[j] = !simd.mask_to_bits(dropped[j]) & first_bits(columns - j * LANES));
+        }
+    }
+    words
 }
 
 /// What is done with some columns of some rows for which random numbers are drawn together.
 pub(super) trait OnDraw {
     /// What belongs to the columns.
     type Columns<S: Simd, const V: usize>: Copy;
-    /// For `N` rows, in `V` vectors of which only the last may be partial.
+    /// For a pair of rows, or for one (`N`), in `V` vectors of which only the last may be partial.
     fn on_draw<S: Simd, const V: usize, const N: usize>(
         &mut self,
         simd: S,
@@ -344,24 +362,25 @@ pub(super) trait OnDraw {
     );
 }
 
-/// All rows: two for each draw if there are registers for two generators, which wait for their multiplications in turns.
+/// Some rows of a matrix whose row 0 is row `row_0` of the minibatch, in pairs.
 #[inline(always)]
 pub(super) fn in_draws<S: Simd, const V: usize, O: OnDraw>(
     simd: S,
+    row_0: u32,
     rows: Range<usize>,
     columns: Range<usize>,
     of_columns: O::Columns<S, V>,
     op: &mut O,
 ) {
     let mut i = rows.start;
-    if const { S::COLUMN_VECTORS >= 4 } {
-        while i + 2 <= rows.end {
+    while i < rows.end {
+        if i + 1 < rows.end && row_0.wrapping_add(i as u32).is_multiple_of(2) {
             op.on_draw::<S, V, 2>(simd, i, columns.clone(), of_columns);
             i += 2;
+        } else {
+            op.on_draw::<S, V, 1>(simd, i, columns.clone(), of_columns);
+            i += 1;
         }
-    }
-    for i in i..rows.end {
-        op.on_draw::<S, V, 1>(simd, i, columns.clone(), of_columns);
     }
 }
 
@@ -394,16 +413,31 @@ struct Mask<'a> {
 impl SimdOp for Mask<'_> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let words_per_row = self.columns.div_ceil(LANES);
+    fn run<S: Simd>(mut self, simd: S) {
+        let rows = self.mask.len() / self.columns.div_ceil(LANES).max(1);
         for first in (0..self.columns).step_by(GROUP) {
-            let blocks = self.generator.blocks_of_halves(simd, first / GROUP);
-            for (i, row) in self.mask.chunks_mut(words_per_row).enumerate() {
-                let [dropped] = self.threshold.dropped(simd, &self.generator, &blocks, i);
-                for (k, (word, dropped)) in row[first / LANES..].iter_mut().zip(dropped).enumerate() {
-                    let keep = kept_bits(simd, dropped, self.columns - first - k * LANES);
-                    *word = if self.combine == Combine::And { *word & keep } else { keep };
-                }
+            let columns = first..self.columns.min(first + GROUP);
+            let blocks = self.generator.blocks_of_draws(simd, first / GROUP);
+            in_draws::<S, 4, _>(simd, self.generator.row(0), 0..rows, columns, blocks, &mut self);
+        }
+    }
+}
+
+impl OnDraw for Mask<'_> {
+    type Columns<S: Simd, const V: usize> = Blocks<S>;
+    #[inline(always)]
+    fn on_draw<S: Simd, const V: usize, const N: usize>(
+        &mut self,
+        simd: S,
+        first_row: usize,
+        columns: Range<usize>,
+        blocks: Blocks<S>,
+    ) {
+        let words_per_row = self.columns.div_ceil(LANES);
+        let dropped = self.threshold.dropped::<S, N>(simd, &self.generator, &blocks, first_row);
+        for (row, dropped) in self.mask[first_row * words_per_row..].chunks_mut(words_per_row).zip(dropped) {
+            for (word, keep) in row[columns.start / LANES..].iter_mut().zip(kept_bits(simd, dropped, columns.len())) {
+                *word = if self.combine == Combine::And { *word & keep } else { keep };
             }
         }
     }
@@ -482,7 +516,8 @@ mod tests {
         for isa in Isa::available() {
             for columns in (0..=33).filter(|n| !cfg!(miri) || [1, 16, 33].contains(n)).chain([63, 64, 65, 130]) {
                 for (rate, ld) in [(0.0, columns), (0.3, columns + 5), (0.5, columns), (1.0, columns + 1)] {
-                    let (rows, context) = (3, (isa, columns, rate));
+                    // So many that they are taken in several goes, both in a cache and from memory.
+                    let (rows, context) = (if cfg!(miri) { 3 } else { 19 }, (isa, columns, rate));
                     let dropout = Dropout::new(rate).expect("a rate");
                     let before = matrix(1, rows, columns, ld);
                     let (mut found, mut expected) = (before.clone(), before.clone());
@@ -564,6 +599,26 @@ mod tests {
         }
     }
 
+    /// Where the upper byte is one of its ends, or the lower one is.
+    #[test]
+    fn every_kind_of_threshold_is_that_of_the_twin() {
+        let (rows, columns) = (if cfg!(miri) { 2 } else { 64 }, 64);
+        for isa in Isa::available() {
+            for first_kept in [1, 2, 255, 256, 257, 0x7fff, 0x8000, 0x8001, 0xfeff, 0xff00, 0xff01, 0xfffe, 0xffff] {
+                let rate = f64::from(first_kept) / 65536.0;
+                let mut mask = vec![0; mask_len(rows, columns)];
+                dropout_mask(isa, Dropout::new(rate).expect("a rate"), STREAM, columns, &mut mask, Combine::Replace);
+                for (i, j) in (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))) {
+                    assert_eq!(
+                        reference::bit(&mask, columns, i, j),
+                        reference::keeps(rate, STREAM, i, j),
+                        "{isa} {first_kept} {i} {j}"
+                    );
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_number_equal_to_the_rate_is_kept() {
         for isa in Isa::available() {
@@ -638,61 +693,35 @@ mod tests {
         }
     }
 
-    /// Draws for nine rates; the share that is kept must be within four standard deviations.
-    fn check_shares(draws: usize) {
-        let isa = Isa::detect();
-        let columns = 640;
-        for tenths in 1..10 {
-            let rate = f64::from(tenths) / 10.0;
-            let dropout = Dropout::new(rate).expect("a rate");
-            let mut mask = vec![0; mask_len(100, columns)];
-            let (mut kept, mut drawn) = (0u64, 0u64);
-            for step in 0..draws.div_ceil(100 * columns) {
-                let stream = Stream { step: step as u32, layer: tenths, ..STREAM };
-                dropout_mask(isa, dropout, stream, columns, &mut mask, Combine::Replace);
-                kept += mask.iter().map(|word| u64::from(word.count_ones())).sum::<u64>();
-                drawn += 100 * columns as u64;
-            }
-            let deviation = (drawn as f64 * rate * (1.0 - rate)).sqrt();
-            let distance = (kept as f64 - drawn as f64 * (1.0 - rate)) / deviation;
-            assert!(distance.abs() < 4.0, "rate {rate}: {kept} of {drawn} kept, {distance} deviations off");
-        }
-    }
-
-    #[test]
-    fn shares_are_those_of_the_rate() {
-        check_shares(10_000_000 / 9);
-    }
-
-    #[test]
-    #[ignore = "nine thousand million draws: for an optimized build"]
-    fn shares_are_those_of_the_rate_in_a_long_run() {
-        check_shares(1_000_000_000);
-    }
-
+    /// At a rate that upper bytes decide alone, and at one where lower ones decide, too.
     #[test]
     fn neighbours_are_independent() {
-        let dropout = Dropout::new(0.5).expect("a rate");
         let (rows, columns) = (400, 640);
-        let draw = |stream| {
-            let mut mask = vec![0; mask_len(rows, columns)];
-            dropout_mask(Isa::detect(), dropout, stream, columns, &mut mask, Combine::Replace);
-            mask
-        };
-        let mask = draw(STREAM);
-        let others = [
-            ("seed", draw(Stream { seed: 43, ..STREAM })),
-            ("step", draw(Stream { step: 8, ..STREAM })),
-            ("layer", draw(Stream { layer: 2, ..STREAM })),
-            ("row", draw(Stream { first_row: 6, ..STREAM })),
-            ("column", mask.iter().map(|word| word.rotate_left(1)).collect()),
-            ("word", mask.iter().skip(1).chain(&mask[..1]).copied().collect()),
-        ];
         let n = (rows * columns) as f64;
-        for (name, other) in others {
-            let equal: u32 = mask.iter().zip(&other).map(|(a, b)| (a ^ b).count_zeros()).sum();
-            let distance = (f64::from(equal) - n / 2.0) / (n / 4.0).sqrt();
-            assert!(distance.abs() < 4.0, "{name}: {distance} deviations off");
+        for rate in [0.5, 0.3] {
+            let dropout = Dropout::new(rate).expect("a rate");
+            let draw = |stream| {
+                let mut mask = vec![0; mask_len(rows, columns)];
+                dropout_mask(Isa::detect(), dropout, stream, columns, &mut mask, Combine::Replace);
+                mask
+            };
+            let mask = draw(STREAM);
+            let others = [
+                ("seed", draw(Stream { seed: 43, ..STREAM })),
+                ("step", draw(Stream { step: 8, ..STREAM })),
+                ("layer", draw(Stream { layer: 2, ..STREAM })),
+                ("row", draw(Stream { first_row: 6, ..STREAM })),
+                ("pair of rows", draw(Stream { first_row: 7, ..STREAM })),
+                ("column", mask.iter().map(|word| word.rotate_left(1)).collect()),
+                ("word", mask.iter().skip(1).chain(&mask[..1]).copied().collect()),
+                ("group", mask.iter().skip(4).chain(&mask[..4]).copied().collect()),
+            ];
+            let alike = rate * rate + (1.0 - rate) * (1.0 - rate);
+            for (name, other) in others {
+                let equal: u32 = mask.iter().zip(&other).map(|(a, b)| (a ^ b).count_zeros()).sum();
+                let distance = (f64::from(equal) - n * alike) / (n * alike * (1.0 - alike)).sqrt();
+                assert!(distance.abs() < 4.0, "rate {rate}, {name}: {distance} deviations off");
+            }
         }
     }
 

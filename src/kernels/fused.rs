@@ -20,7 +20,7 @@ use super::norm::{
 use super::reduce::MICRO_SHARD;
 use super::rng::{Blocks, GROUP, Generator, Stream};
 use super::sums::{shards, totals};
-use super::walk::{OnRows, on_all_rows, vectors};
+use super::walk::{OnRows, on_all_pairs, on_all_rows, vectors};
 use crate::simd::{Isa, LANES, Simd, SimdOp, slice, unroll};
 use core::ops::Range;
 
@@ -54,9 +54,12 @@ impl BiasedReluDropout<'_> {
         let first = place.column / LANES;
         let none = simd.mask_from_bits(0);
         let (mut dropped, generator) = ([[none; V]; ROWS], Generator::from(self.stream));
+        if !self.dropout.drops() {
+            return dropped;
+        }
         // Four vectors of columns are drawn together, and those of a tile may begin and end among them.
         for group in first / 4..(first + V).div_ceil(4) {
-            let blocks = generator.blocks_of_halves(simd, group);
+            let blocks = generator.blocks_of_draws(simd, group);
             for (i, row) in dropped.iter_mut().enumerate() {
                 let [of_group] = self.dropout.dropped(simd, &generator, &blocks, place.row + i);
                 for j in first.max(4 * group)..(first + V).min(4 * group + 4) {
@@ -86,14 +89,11 @@ impl Epilogue for BiasedReluDropout<'_> {
     #[inline(always)]
     fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, mut tile: [[S::F32; V]; ROWS]) {
         let (words_per_row, first) = (self.c.columns().div_ceil(LANES), place.column / LANES);
-        let dropped = self.dropped::<S, ROWS, V>(simd, place);
+        let mut dropped = self.dropped::<S, ROWS, V>(simd, place);
         unroll!(ROWS <= 8, i => {
+            unroll!(V, j => (tile[i][j], dropped[i][j]) = relu_dropout(simd, tile[i][j], dropped[i][j], self.dropout));
             let mask = &mut self.mask[(place.row + i) * words_per_row + first..][..V];
-            unroll!(V, j => {
-                let (value, dropped) = relu_dropout(simd, tile[i][j], dropped[i][j], self.dropout);
-                tile[i][j] = value;
-                mask[j] = kept_bits(simd, dropped, place.width - j * LANES);
-            });
+            mask.copy_from_slice(&kept_bits(simd, dropped[i], place.width));
         });
         store(simd, self.c.reborrow(), place, tile);
     }
@@ -118,10 +118,16 @@ pub fn batch_norm_relu_dropout_forward(
     normalization.check(x.columns());
     check_shape("y", (x.rows(), x.columns()), (y.rows(), y.columns()));
     check_mask(x.rows(), x.columns(), mask);
-    isa.run(Forward { x, normalization, dropout, generator: stream.into(), y, mask });
+    let generator = stream.into();
+    if dropout.drops() {
+        isa.run(Forward::<true> { x, normalization, dropout, generator, y, mask });
+    } else {
+        isa.run(Forward::<false> { x, normalization, dropout, generator, y, mask });
+    }
 }
 
-struct Forward<'a> {
+/// Random numbers are drawn if `DROPS`.
+struct Forward<'a, const DROPS: bool> {
     x: MatRef<'a>,
     normalization: Normalization<'a>,
     dropout: Dropout,
@@ -130,24 +136,24 @@ struct Forward<'a> {
     mask: &'a mut [u16],
 }
 
-impl SimdOp for Forward<'_> {
+impl<const DROPS: bool> SimdOp for Forward<'_, DROPS> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        on_all_rows(simd, (self.x.rows(), self.x.columns()), &mut self);
+        on_all_pairs(simd, self.generator.row(0), (self.x.rows(), self.x.columns()), &mut self);
     }
 }
 
-impl OnRows for Forward<'_> {
+impl<const DROPS: bool> OnRows for Forward<'_, DROPS> {
     #[inline(always)]
     fn on_rows<S: Simd, const V: usize>(&mut self, simd: S, rows: Range<usize>, columns: Range<usize>) {
         let of_columns = ForwardColumns::<S, V>::load(simd, &self.normalization, columns.clone());
-        let blocks = self.generator.blocks_of_halves(simd, columns.start / GROUP);
-        in_draws(simd, rows, columns, (of_columns, blocks), self);
+        let blocks = self.generator.blocks_of_draws(simd, columns.start / GROUP);
+        in_draws(simd, self.generator.row(0), rows, columns, (of_columns, blocks), self);
     }
 }
 
-impl OnDraw for Forward<'_> {
+impl<const DROPS: bool> OnDraw for Forward<'_, DROPS> {
     type Columns<S: Simd, const V: usize> = (ForwardColumns<S, V>, Blocks<S>);
     #[inline(always)]
     fn on_draw<S: Simd, const V: usize, const N: usize>(
@@ -158,20 +164,27 @@ impl OnDraw for Forward<'_> {
         (of_columns, blocks): (ForwardColumns<S, V>, Blocks<S>),
     ) {
         let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);
-        let dropped = self.dropout.dropped::<S, N>(simd, &self.generator, &blocks, first_row);
-        // All rows are read before one is written: rows that are a multiple of 4 KiB apart look like one to a processor that reads ahead.
+        let mut dropped = [[simd.mask_from_bits(0); 4]; N];
+        if DROPS {
+            dropped = self.dropout.dropped(simd, &self.generator, &blocks, first_row);
+        }
         let mut x = [[simd.zero(); V]; N];
-        unroll!(N, n => x[n] = vectors::<S, V>(simd, self.x.row(first_row + n), columns.clone()));
+        // Rows that are a multiple of 4 KiB apart look like one to a processor that reads ahead, so all are read before one is written.
+        if const { S::COLUMN_VECTORS >= 4 } {
+            unroll!(N, n => x[n] = vectors::<S, V>(simd, self.x.row(first_row + n), columns.clone()));
+        }
+        let rows = self.y.rows_mut::<N>(first_row).map(|row| &mut row[columns.clone()]);
         unroll!(N, n => {
             let i = first_row + n;
+            if const { S::COLUMN_VECTORS < 4 } {
+                // Or one by one, for which there are registers.
+                x[n] = vectors::<S, V>(simd, self.x.row(i), columns.clone());
+            }
             let mut values = of_columns.forward(simd, x[n]);
+            unroll!(V, j => (values[j], dropped[n][j]) = relu_dropout(simd, values[j], dropped[n][j], self.dropout));
             let mask = &mut self.mask[i * words_per_row + first..][..V];
-            unroll!(V, j => {
-                let (value, dropped) = relu_dropout(simd, values[j], dropped[n][j], self.dropout);
-                values[j] = value;
-                mask[j] = kept_bits(simd, dropped, columns.len() - j * LANES);
-            });
-            slice::store(simd, values, &mut self.y.row_mut(i)[columns.clone()]);
+            mask.copy_from_slice(&kept_bits(simd, dropped[n], columns.len())[..V]);
+            slice::store(simd, values, rows[n]);
         });
     }
 }

@@ -19,8 +19,20 @@
 //! Of the four resulting words, column `j` takes number `j / 16 % 4`: sixteen counters yield four vectors, each for sixteen
 //! neighbouring columns.
 //!
-//! Dropout does with sixteen bits for an element, so there a counter serves eight columns: the block of columns is
-//! `8 (j / 64) + j % 16 / 2`, and of word `j / 16 % 4` an even column takes the lower half and an odd one the upper.
+//! Dropout compares sixteen bits of an element with its rate, but eight decide of nearly all elements. So an element has a byte of its own, and
+//! below it one that it shares with the three that are 16, 32 and 48 columns from it, among the same 64: the exclusive or of the own bytes of all
+//! four. What becomes of any two elements of a layer is independent, but of two of those four: there the covariance is at most 2^-18, since a
+//! lower byte decides nothing unless the upper one equals that of the rate.
+//!
+//! A counter then serves two rows of eight columns:
+//!
+//! | | holds |
+//! |---|---|
+//! | counter 0 | the block of columns: `8 (j / 64) + j % 16 / 2` |
+//! | counter 1 | the pair of rows: `(`[`Stream::first_row`]` + i) / 2` |
+//! | own byte of an element | in word `j / 16 % 4` the byte `2 (j % 2) + (first_row + i) % 2`, from the lowest on |
+//!
+//! In both bytes the highest bit counts as inverted: a processor compares signed numbers.
 
 use super::matrix::MatMut;
 use crate::simd::{Isa, LANES, Simd, SimdOp, unroll};
@@ -127,40 +139,66 @@ impl Generator {
         Blocks { third: of_block, next: [next_first, next_third, of_first] }
     }
 
-    /// The words of the blocks for `N` rows from row `i` of the matrix on, in the even lanes.
-    ///
-    /// A round waits for the one before it, so some rows at once take hardly longer than one.
+    /// The words of the blocks for a second word of the counters, in the even lanes.
     #[inline(always)]
-    fn words<S: Simd, const N: usize>(&self, simd: S, blocks: &Blocks<S>, i: usize) -> [[S::I32; 4]; N] {
-        let Self { stream: Stream { first_row, .. }, keys, of_step } = self;
-        let mut words = [[blocks.third; 4]; N];
-        unroll!(N, n => {
-            let row = first_row.wrapping_add((i + n) as u32);
-            let of_row = mul_u32(of_step[1] ^ row ^ keys[0][0], MULTIPLIERS[0]);
-            let third = simd.xor_i32(blocks.third, splat(simd, of_row[1] ^ keys[1][1]));
-            let of_third = simd.mul_even_u32(third, MULTIPLIERS[1]);
-            let [first, third, fourth] = blocks.next;
-            let first = simd.xor_i32(simd.odd_to_even(of_third), first);
-            words[n] = [first, of_third, simd.xor_i32(third, splat(simd, of_row[0])), fourth];
-        });
+    fn words<S: Simd>(&self, simd: S, blocks: &Blocks<S>, row: u32) -> [S::I32; 4] {
+        let Self { keys, of_step, .. } = self;
+        let of_row = mul_u32(of_step[1] ^ row ^ keys[0][0], MULTIPLIERS[0]);
+        let third = simd.xor_i32(blocks.third, splat(simd, of_row[1] ^ keys[1][1]));
+        let of_third = simd.mul_even_u32(third, MULTIPLIERS[1]);
+        let [first, third, fourth] = blocks.next;
+        let first = simd.xor_i32(simd.odd_to_even(of_third), first);
+        let mut words = [first, of_third, simd.xor_i32(third, splat(simd, of_row[0])), fourth];
         for key in &keys[3..] {
-            unroll!(N, n => words[n] = round(simd, words[n], key));
+            words = round(simd, words, key);
         }
         words
     }
 
-    /// The blocks of the columns `64 group .. 64 group + 64`, for [`Self::halves`].
+    /// The row in the minibatch of row `i` of the matrix.
     #[inline(always)]
-    pub(super) fn blocks_of_halves<S: Simd>(&self, simd: S, group: usize) -> Blocks<S> {
+    pub(super) fn row(&self, i: usize) -> u32 {
+        self.stream.first_row.wrapping_add(i as u32)
+    }
+
+    /// The blocks of the columns `64 group .. 64 group + 64`, for [`Self::draws`].
+    #[inline(always)]
+    pub(super) fn blocks_of_draws<S: Simd>(&self, simd: S, group: usize) -> Blocks<S> {
         self.blocks(simd, lane_numbers::<S, 2>(simd, group * LANES / 2))
     }
 
-    /// Sixteen random bits for each column of `N` rows from row `i` of the matrix on, as the upper half of a lane whose lower half is 0.
+    /// Draws for the columns of the blocks in a row of the minibatch, and in the one with which it makes a pair.
     #[inline(always)]
-    pub(super) fn halves<S: Simd, const N: usize>(&self, simd: S, blocks: &Blocks<S>, i: usize) -> [[S::I32; 4]; N] {
-        let mut halves = self.words(simd, blocks, i);
-        unroll!(N, n => unroll!(4, k => halves[n][k] = simd.split_even_u16(halves[n][k])));
-        halves
+    pub(super) fn draws<S: Simd>(&self, simd: S, blocks: &Blocks<S>, row: u32) -> Draws<S> {
+        let words = self.words(simd, blocks, row / 2);
+        let shared = simd.xor_i32(simd.xor_i32(words[0], words[1]), simd.xor_i32(words[2], words[3]));
+        Draws { words, shared }
+    }
+}
+
+/// Sixteen random bits for each element of 64 columns of an even row and of the odd one behind it.
+#[derive(Clone, Copy)]
+pub(super) struct Draws<S: Simd> {
+    /// The own bytes of two rows and two neighbouring columns in each even lane.
+    words: [S::I32; 4],
+    /// The bytes that four elements share.
+    shared: S::I32,
+}
+
+impl<S: Simd> Draws<S> {
+    /// Where the draws of the even or the odd row are below a number from 0 to 2^16.
+    #[inline(always)]
+    pub(super) fn below<const ODD: usize>(&self, simd: S, number: u32) -> [S::Mask; 4] {
+        // The highest byte of a lane as a signed number. None is as large as the largest of all, which stands for a limit that all are below.
+        let limit = |byte: u32| ((i64::from(byte) - 128) << 24).min(i64::from(i32::MAX)) as i32;
+        // Where the lower byte is below that of the number, an upper byte may be one larger.
+        let (upper, lower) = (number >> 8, number & 0xff);
+        let is_below = simd.lt_i32(simd.top_bytes::<ODD>(self.shared), simd.splat_i32(limit(lower)));
+        let [next, upper] = [upper + 1, upper].map(|byte| simd.from_bits(simd.splat_i32(limit(byte))));
+        let limits = simd.to_bits(simd.select(is_below, next, upper));
+        let mut below = [is_below; 4];
+        unroll!(4, k => below[k] = simd.lt_i32(simd.top_bytes::<ODD>(self.words[k]), limits));
+        below
     }
 }
 
@@ -204,7 +242,7 @@ impl SimdOp for Uniform<'_> {
             let even = lane_numbers::<S, 1>(simd, first / 4);
             let [even, odd] = [even, simd.odd_to_even(even)].map(|blocks| self.generator.blocks(simd, blocks));
             for i in 0..y.rows() {
-                let ([even], [odd]) = (self.generator.words(simd, &even, i), self.generator.words(simd, &odd, i));
+                let [even, odd] = [&even, &odd].map(|blocks| self.generator.words(simd, blocks, self.generator.row(i)));
                 let chunks = y.row_mut(i)[first..].chunks_mut(LANES);
                 for ((even, odd), chunk) in even.into_iter().zip(odd).zip(chunks) {
                     let (even, odd) = (simd.from_bits(even), simd.from_bits(simd.even_to_odd(odd)));
@@ -242,10 +280,10 @@ mod tests {
         type Output = [[u32; LANES]; 4];
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> [[u32; LANES]; 4] {
-            let [block, first_row, step, layer] = self.counter;
+            let [block, row, step, layer] = self.counter;
             let seed = u64::from(self.key[0]) | u64::from(self.key[1]) << 32;
-            let generator = Generator::from(Stream { seed, step, layer, first_row });
-            let [words] = generator.words(simd, &generator.blocks(simd, splat(simd, block)), 0);
+            let generator = Generator::from(Stream { seed, step, layer, first_row: 0 });
+            let words = generator.words(simd, &generator.blocks(simd, splat(simd, block)), row);
             words.map(|words| simd.to_array(simd.from_bits(words)).map(f32::to_bits))
         }
     }
@@ -270,14 +308,15 @@ mod tests {
             b: u32,
         }
         impl SimdOp for Integers {
-            type Output = ([[u32; LANES]; 4], [u16; 2]);
+            type Output = ([[u32; LANES]; 5], [u16; 2]);
             #[inline(always)]
             fn run<S: Simd>(self, simd: S) -> Self::Output {
                 let a = simd.to_bits(simd.load(&self.a.map(f32::from_bits)));
-                let results = [simd.mul_even_u32(a, self.b), simd.odd_to_even(a), simd.even_to_odd(a), simd.split_even_u16(a)];
-                let up_to = simd.le_u32(a, simd.splat_i32(self.b as i32));
-                let or_some = simd.either(up_to, simd.mask_from_bits(SOME));
-                let masks = [simd.mask_to_bits(up_to), simd.mask_to_bits(or_some)];
+                let [of_even, of_odd] = [simd.top_bytes::<0>(a), simd.top_bytes::<1>(a)];
+                let results = [simd.mul_even_u32(a, self.b), simd.odd_to_even(a), simd.even_to_odd(a), of_even, of_odd];
+                let below = simd.lt_i32(a, simd.splat_i32(self.b as i32));
+                let or_some = simd.either(below, simd.mask_from_bits(SOME));
+                let masks = [simd.mask_to_bits(below), simd.mask_to_bits(or_some)];
                 (results.map(|x| simd.to_array(simd.from_bits(x)).map(f32::to_bits)), masks)
             }
         }
@@ -294,11 +333,12 @@ mod tests {
                 }),
                 pairs(|_, odd, _| [odd, 0]),
                 pairs(|even, _, _| [0, even]),
-                pairs(|even, _, _| [even << 16, even & 0xffff_0000]),
+                pairs(|even, _, _| [even << 24, even >> 16 << 24]),
+                pairs(|even, _, _| [even >> 8 << 24, even >> 24 << 24]),
             ];
-            let up_to = (0..LANES).fold(0, |bits, i| bits | u16::from(a[i] <= b) << i);
+            let below = (0..LANES).fold(0, |bits, i| bits | u16::from((a[i] as i32) < b as i32) << i);
             for isa in Isa::available() {
-                assert_eq!(isa.run(Integers { a, b }), (expected, [up_to, up_to | SOME]), "{isa} {b:x}");
+                assert_eq!(isa.run(Integers { a, b }), (expected, [below, below | SOME]), "{isa} {b:x}");
             }
         }
     }

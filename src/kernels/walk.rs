@@ -57,12 +57,29 @@ pub(super) trait OnRows {
 pub(super) const LARGE: usize = if cfg!(test) { 1 << 10 } else { 1 << 21 };
 
 /// All rows of all columns: some rows from their first column to the last, then the next.
+#[inline(always)]
+pub(super) fn on_all_rows<S: Simd>(simd: S, (rows, columns): (usize, usize), op: &mut impl OnRows) {
+    let rows_at_once = if rows * columns < LARGE { IN_A_CACHE } else { 1 };
+    on_some_rows(simd, (0, rows_at_once), (rows, columns), op);
+}
+
+/// [`on_all_rows`] of a matrix whose row 0 is row `row_0` of a minibatch: an even row of that and the odd one behind it are not separated.
+///
+/// From memory four rows at once, for which what belongs to columns is worked out once. Of more, rows of some KiB drive each other out of level 1.
+#[inline(always)]
+pub(super) fn on_all_pairs<S: Simd>(simd: S, row_0: u32, (rows, columns): (usize, usize), op: &mut impl OnRows) {
+    let rows_at_once = if rows * columns < LARGE { IN_A_CACHE } else { 4 };
+    on_some_rows(simd, (row_0 as usize % 2, rows_at_once), (rows, columns), op);
+}
+
+/// Rows at once in a cache: so many that what belongs to columns is seldom loaded.
+const IN_A_CACHE: usize = 16;
+
+/// All rows, so many at once; the first time some less.
 ///
 /// Always four vectors at once: a dropout draws random numbers for so many together.
 #[inline(always)]
-pub(super) fn on_all_rows<S: Simd>(simd: S, (rows, columns): (usize, usize), op: &mut impl OnRows) {
-    // Sixteen are so many that what belongs to columns is seldom loaded.
-    let rows_at_once = if rows * columns < LARGE { 16 } else { 1 };
+fn on_some_rows<S: Simd>(simd: S, (less, rows_at_once): (usize, usize), (rows, columns): (usize, usize), op: &mut impl OnRows) {
     struct SomeRows<'a, O> {
         op: &'a mut O,
         rows: Range<usize>,
@@ -76,9 +93,11 @@ pub(super) fn on_all_rows<S: Simd>(simd: S, (rows, columns): (usize, usize), op:
             self.op.on_rows::<S, V>(simd, self.rows.clone(), columns);
         }
     }
-    for first in (0..rows).step_by(rows_at_once) {
-        let rows = first..rows.min(first + rows_at_once);
-        in_strips::<S, _, 4>(simd, columns, &mut SomeRows { op: &mut *op, rows });
+    let mut first = 0;
+    while first < rows {
+        let end = rows.min(first + rows_at_once - if first == 0 { less } else { 0 });
+        in_strips::<S, _, 4>(simd, columns, &mut SomeRows { op: &mut *op, rows: first..end });
+        first = end;
     }
 }
 

@@ -14,21 +14,22 @@ pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     words
 }
 
-/// Four random words of row `i`.
-fn words(stream: Stream, i: usize, block: usize) -> [u32; 4] {
-    let counter = [block as u32, stream.first_row.wrapping_add(i as u32), stream.step, stream.layer];
-    philox(counter, [stream.seed as u32, (stream.seed >> 32) as u32])
+/// The four random words of a block of columns and a row, or a pair of rows.
+fn words(stream: Stream, row: u32, block: usize) -> [u32; 4] {
+    philox([block as u32, row, stream.step, stream.layer], [stream.seed as u32, (stream.seed >> 32) as u32])
 }
 
 /// The random word of row `i` and column `j`.
 pub fn word(stream: Stream, i: usize, j: usize) -> u32 {
-    words(stream, i, 16 * (j / 64) + j % 16)[j / 16 % 4]
+    words(stream, stream.first_row.wrapping_add(i as u32), 16 * (j / 64) + j % 16)[j / 16 % 4]
 }
 
 /// The sixteen random bits of row `i` and column `j`.
 pub fn half(stream: Stream, i: usize, j: usize) -> u16 {
-    let word = words(stream, i, 8 * (j / 64) + j % 16 / 2)[j / 16 % 4];
-    (word >> (16 * (j % 2))) as u16
+    let row = stream.first_row.wrapping_add(i as u32);
+    let own = words(stream, row / 2, 8 * (j / 64) + j % 16 / 2).map(|word| word.to_le_bytes()[2 * (j % 2) + row as usize % 2]);
+    let shared = own[0] ^ own[1] ^ own[2] ^ own[3];
+    u16::from_be_bytes([own[j / 16 % 4], shared].map(|byte| byte ^ 0x80))
 }
 
 /// The random number from 0 to below 1 of row `i` and column `j`.

@@ -158,6 +158,15 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn either(self, a: Self::Mask, b: Self::Mask) -> Self::Mask;
     /// Bit `i` of the result is lane `i` of the mask.
     fn mask_to_bits(self, mask: Self::Mask) -> u16;
+    /// [`Self::mask_to_bits`] of four masks at once, those of the first as the lowest bits.
+    #[inline(always)]
+    fn masks_to_bits(self, masks: [Self::Mask; 4]) -> u64 {
+        let mut bits = 0;
+        for (i, mask) in masks.into_iter().enumerate() {
+            bits |= u64::from(self.mask_to_bits(mask)) << (16 * i);
+        }
+        bits
+    }
     /// Lane `i` of the result is bit `i`.
     fn mask_from_bits(self, bits: u16) -> Self::Mask;
 
@@ -187,11 +196,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn odd_to_even(self, x: Self::I32) -> Self::I32;
     /// Each even lane in the odd lane behind it, zeros in the even lanes.
     fn even_to_odd(self, x: Self::I32) -> Self::I32;
-    /// Each even lane in two: its lower sixteen bits in its place, its upper ones in the odd lane behind, both as the upper sixteen bits of
-    /// a lane whose lower ones are 0.
-    fn split_even_u16(self, x: Self::I32) -> Self::I32;
-    /// `a <= b`, unsigned.
-    fn le_u32(self, a: Self::I32, b: Self::I32) -> Self::Mask;
+    /// Of the bytes of each even lane, numbered from the lowest, `FIRST` as the highest byte of its lane and `FIRST + 2` as that of the odd lane
+    /// behind, whose other bytes are 0.
+    fn top_bytes<const FIRST: usize>(self, x: Self::I32) -> Self::I32;
+    /// `a < b`, signed.
+    fn lt_i32(self, a: Self::I32, b: Self::I32) -> Self::Mask;
     /// Each lane as the nearest `f32`.
     fn to_f32(self, x: Self::I32) -> Self::F32;
 

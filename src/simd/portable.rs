@@ -1,7 +1,7 @@
 //! The token for whatever the crate was compiled for, on the vector types of `wide`.
 
 use super::{LANES, Simd};
-use wide::{f32x4, f32x16, i32x16, u32x16};
+use wide::{f32x4, f32x16, i32x16};
 
 /// Whether `wide` multiplies and adds with one rounding on this target.
 pub(super) const FUSED: bool = cfg!(any(target_feature = "fma", all(target_arch = "aarch64", target_feature = "neon")));
@@ -213,14 +213,13 @@ impl Simd for Portable {
         bytemuck::cast::<[i32; LANES], _>(core::array::from_fn(|i| if i % 2 == 0 { 0 } else { x[i - 1] }))
     }
     #[inline(always)]
-    fn split_even_u16(self, x: i32x16) -> i32x16 {
+    fn top_bytes<const FIRST: usize>(self, x: i32x16) -> i32x16 {
         let x: [i32; LANES] = bytemuck::cast(x);
-        bytemuck::cast::<[i32; LANES], _>(core::array::from_fn(|i| if i % 2 == 0 { x[i] << 16 } else { x[i - 1] >> 16 << 16 }))
+        bytemuck::cast::<[i32; LANES], _>(core::array::from_fn(|i| x[i & !1] >> (8 * FIRST + 16 * (i % 2)) << 24))
     }
     #[inline(always)]
-    fn le_u32(self, a: i32x16, b: i32x16) -> f32x16 {
-        let (a, b): (u32x16, u32x16) = (bytemuck::cast(a), bytemuck::cast(b));
-        bytemuck::cast(a.simd_le(b))
+    fn lt_i32(self, a: i32x16, b: i32x16) -> f32x16 {
+        bytemuck::cast(a.simd_lt(b))
     }
     #[inline(always)]
     fn to_f32(self, x: i32x16) -> f32x16 {

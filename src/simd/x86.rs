@@ -10,10 +10,10 @@ use core::arch::x86_64::*;
 
 /// Safe methods around intrinsics.
 macro_rules! vector_methods {
-    ($($name:ident $(<const $constant:ident: u32>)? ($self:ident $(, $argument:ident: $type:ty)*) -> $result:ty { $body:expr })*) => {
+    ($($name:ident $(<const $constant:ident: $kind:ty>)? ($self:ident $(, $argument:ident: $type:ty)*) -> $result:ty { $body:expr })*) => {
         $(
             #[inline(always)]
-            fn $name $(<const $constant: u32>)? ($self $(, $argument: $type)*) -> $result {
+            fn $name $(<const $constant: $kind>)? ($self $(, $argument: $type)*) -> $result {
                 // SAFETY: a token exists only where the processor has the instructions, and memory is reached only through
                 // references, for at most as many elements as they have (whole arrays, or lanes set by `mask_first`).
                 unsafe { $body }
@@ -46,11 +46,12 @@ fn prefetch_to_write(source: *const f32) {
     let _ = source;
 }
 
-/// Which byte of four lanes each byte of [`Simd::split_even_u16`] is, a negative number for a zero.
+/// Which byte of four lanes each byte of [`Simd::top_bytes`] is, a negative number for a zero.
 #[inline(always)]
-fn split_even_u16() -> __m128i {
+fn top_bytes<const FIRST: usize>() -> __m128i {
+    let from = FIRST as i8;
     // SAFETY: every x86-64 processor has the instructions.
-    unsafe { _mm_setr_epi8(-1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 8, 9, -1, -1, 10, 11) }
+    unsafe { _mm_setr_epi8(-1, -1, -1, from, -1, -1, -1, from + 2, -1, -1, -1, from + 8, -1, -1, -1, from + 10) }
 }
 
 /// [`Simd::in_register`].
@@ -141,11 +142,11 @@ impl Simd for Avx512 {
         xor_i32(self, a: __m512i, b: __m512i) -> __m512i { _mm512_xor_si512(a, b) }
         shift_left<const BITS: u32>(self, x: __m512i) -> __m512i { _mm512_slli_epi32::<BITS>(x) }
         shift_right<const BITS: u32>(self, x: __m512i) -> __m512i { _mm512_srai_epi32::<BITS>(x) }
-        le_u32(self, a: __m512i, b: __m512i) -> __mmask16 { _mm512_cmple_epu32_mask(a, b) }
+        lt_i32(self, a: __m512i, b: __m512i) -> __mmask16 { _mm512_cmplt_epi32_mask(a, b) }
         mul_even_u32(self, a: __m512i, b: u32) -> __m512i { _mm512_mul_epu32(a, _mm512_set1_epi32(b as i32)) }
         odd_to_even(self, x: __m512i) -> __m512i { _mm512_srli_epi64::<32>(x) }
         even_to_odd(self, x: __m512i) -> __m512i { _mm512_slli_epi64::<32>(x) }
-        split_even_u16(self, x: __m512i) -> __m512i { _mm512_shuffle_epi8(x, _mm512_broadcast_i32x4(split_even_u16())) }
+        top_bytes<const FIRST: usize>(self, x: __m512i) -> __m512i { _mm512_shuffle_epi8(x, _mm512_broadcast_i32x4(top_bytes::<FIRST>())) }
         to_f32(self, x: __m512i) -> __m512 { _mm512_cvtepi32_ps(x) }
     }
 
@@ -349,6 +350,19 @@ impl Simd for Avx2 {
         select(self, mask: [__m256; 2], yes: [__m256; 2], no: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_blendv_ps(no, yes, mask)) }
         either(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_or_ps(a, b)) }
         mask_to_bits(self, mask: [__m256; 2]) -> u16 { (_mm256_movemask_ps(mask[0]) | _mm256_movemask_ps(mask[1]) << 8) as u16 }
+        masks_to_bits(self, masks: [[__m256; 2]; 4]) -> u64 {{
+            // Lanes become bytes of two vectors, whose blocks of four lanes are then in another order. No closures: they would be calls.
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            let mut bits = [0; 2];
+            for half in 0..2 {
+                let (a, b) = (masks[2 * half], masks[2 * half + 1]);
+                let a = _mm256_packs_epi32(_mm256_castps_si256(a[0]), _mm256_castps_si256(a[1]));
+                let b = _mm256_packs_epi32(_mm256_castps_si256(b[0]), _mm256_castps_si256(b[1]));
+                let bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(a, b), order);
+                bits[half] = _mm256_movemask_epi8(bytes) as u32;
+            }
+            u64::from(bits[0]) | u64::from(bits[1]) << 32
+        }}
         to_bits(self, x: [__m256; 2]) -> [__m256i; 2] { halves!(_mm256_castps_si256(x)) }
         from_bits(self, x: [__m256i; 2]) -> [__m256; 2] { halves!(_mm256_castsi256_ps(x)) }
         splat_i32(self, x: i32) -> [__m256i; 2] { [_mm256_set1_epi32(x); 2] }
@@ -357,19 +371,15 @@ impl Simd for Avx2 {
         and_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] { halves!(_mm256_and_si256(a, b)) }
         or_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] { halves!(_mm256_or_si256(a, b)) }
         xor_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] { halves!(_mm256_xor_si256(a, b)) }
-        le_u32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256; 2] {{
-            // There is no comparison of unsigned numbers, but a minimum.
-            let min = halves!(_mm256_min_epu32(a, b));
-            self.from_bits(halves!(_mm256_cmpeq_epi32(min, a)))
-        }}
+        lt_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256; 2] { self.from_bits(halves!(_mm256_cmpgt_epi32(b, a))) }
         mul_even_u32(self, a: [__m256i; 2], b: u32) -> [__m256i; 2] {{
             let b = [_mm256_set1_epi32(b as i32); 2];
             halves!(_mm256_mul_epu32(a, b))
         }}
         odd_to_even(self, x: [__m256i; 2]) -> [__m256i; 2] { [_mm256_srli_epi64::<32>(x[0]), _mm256_srli_epi64::<32>(x[1])] }
         even_to_odd(self, x: [__m256i; 2]) -> [__m256i; 2] { [_mm256_slli_epi64::<32>(x[0]), _mm256_slli_epi64::<32>(x[1])] }
-        split_even_u16(self, x: [__m256i; 2]) -> [__m256i; 2] {{
-            let bytes = [_mm256_broadcastsi128_si256(split_even_u16()); 2];
+        top_bytes<const FIRST: usize>(self, x: [__m256i; 2]) -> [__m256i; 2] {{
+            let bytes = [_mm256_broadcastsi128_si256(top_bytes::<FIRST>()); 2];
             halves!(_mm256_shuffle_epi8(x, bytes))
         }}
         to_f32(self, x: [__m256i; 2]) -> [__m256; 2] { halves!(_mm256_cvtepi32_ps(x)) }
