@@ -24,10 +24,10 @@
 //! **Alpha dropout** (Klambauer and others, "Self-normalizing neural networks", 2017) is for SELU: dropped elements become SELU's limit
 //! `alpha' = -alpha * scale`, and `a = ((1 - rate)(1 + rate alpha'^2))^(-1/2)` and `b = -a alpha' rate` bring mean 0 and variance 1 back.
 
-use super::matrix::MatMut;
-use super::rng::{Blocks, GROUP, Generator, Stream};
-use super::walk::{OnRows, on_all_pairs};
-use crate::simd::{Isa, LANES, Simd, SimdOp, first_bits, slice, unroll};
+use super::matrix::{MatMut, MatRef};
+use super::rng::{GROUP, Generator, Stream};
+use super::walk::LARGE;
+use crate::simd::{Isa, LANES, Simd, SimdOp, slice, unroll};
 use core::fmt;
 use core::ops::Range;
 
@@ -62,20 +62,60 @@ impl Threshold {
         })
     }
 
-    /// What is dropped of the columns of some blocks in `N` rows from row `i` on: in one row, or in a pair that is drawn together.
+    /// What is kept of a piece. Of `x`, if there is one, the same elements are asked for: from memory they come while numbers are drawn.
     #[inline(always)]
-    fn dropped<S: Simd, const N: usize>(self, simd: S, generator: &Generator, blocks: &Blocks<S>, i: usize) -> [[S::Mask; 4]; N] {
-        let first = generator.row(i);
-        debug_assert!(N == 1 || N == 2 && first.is_multiple_of(2));
-        let draws = generator.draws(simd, blocks, first);
-        let mut dropped = [[simd.mask_from_bits(0); 4]; N];
-        unroll!(N, n => dropped[n] = if n == 1 || N == 1 && first % 2 == 1 {
-            draws.below::<1>(simd, self.0)
-        } else {
-            draws.below::<0>(simd, self.0)
-        });
-        dropped
+    fn draw<S: Simd>(self, simd: S, generator: &Generator, (rows, columns): &Piece, x: Option<MatRef<'_>>) -> Kept {
+        let mut kept = [[0; COLUMNS / LANES]; ROWS];
+        for first in columns.clone().step_by(GROUP) {
+            let blocks = generator.blocks_of_draws(simd, first / GROUP);
+            let (word, left) = ((first - columns.start) / LANES, columns.end - first);
+            let words = word..word + GROUP / LANES;
+            let mut i = 0;
+            while i < rows.len() {
+                let row = generator.row(rows.start + i);
+                let draws = generator.draws(simd, &blocks, row);
+                if row.is_multiple_of(2) {
+                    kept[i][words.clone()].copy_from_slice(&kept_bits(simd, draws.below::<0>(simd, self.0), left));
+                    i += 1;
+                }
+                if i < rows.len() {
+                    kept[i][words.clone()].copy_from_slice(&kept_bits(simd, draws.below::<1>(simd, self.0), left));
+                    i += 1;
+                }
+            }
+            if let Some(x) = x {
+                for i in rows.clone() {
+                    for line in x.row(i)[first..columns.end.min(first + GROUP)].chunks(LANES) {
+                        simd.prefetch::<1>(line.as_ptr());
+                    }
+                }
+            }
+        }
+        kept
     }
+}
+
+/// Some rows and columns that are drawn for before they are used: at most [`ROWS`] and [`COLUMNS`], from a multiple of [`GROUP`] on.
+pub(super) type Piece = (Range<usize>, Range<usize>);
+
+/// The most rows of a piece: two pairs, for which what belongs to columns is worked out once.
+pub(super) const ROWS: usize = 4;
+
+/// The most columns of a piece: 4 KiB of a row.
+const COLUMNS: usize = 16 * GROUP;
+
+/// What is kept of a piece: of each row a word for sixteen columns.
+pub(super) type Kept = [[u16; COLUMNS / LANES]; ROWS];
+
+/// Everything is kept.
+pub(super) const KEPT: Kept = [[u16::MAX; COLUMNS / LANES]; ROWS];
+
+/// The pieces of a matrix in the order of their addresses. Row 0 is row `row_0` of the minibatch; pairs of rows are not separated.
+pub(super) fn pieces(row_0: u32, rows: usize, columns: usize) -> impl Iterator<Item = Piece> {
+    let less = row_0 as usize % 2;
+    let rows = (0..rows + less).step_by(ROWS).map(move |row| row.saturating_sub(less)..rows.min(row + ROWS - less));
+    let columns = move || (0..columns).step_by(COLUMNS).map(move |first| first..columns.min(first + COLUMNS));
+    rows.flat_map(move |rows| columns().map(move |columns| (rows.clone(), columns)))
 }
 
 /// Dropout of a certain rate.
@@ -117,16 +157,10 @@ impl Dropout {
         self.threshold.0 > 0
     }
 
-    /// What is dropped of the columns of some blocks in `N` rows from row `i` on: in one row, or in a pair that is drawn together.
+    /// What is kept of a piece. Of `x`, if there is one, the same elements are asked for.
     #[inline(always)]
-    pub(super) fn dropped<S: Simd, const N: usize>(
-        &self,
-        simd: S,
-        generator: &Generator,
-        blocks: &Blocks<S>,
-        i: usize,
-    ) -> [[S::Mask; 4]; N] {
-        self.threshold.dropped(simd, generator, blocks, i)
+    pub(super) fn draw<S: Simd>(&self, simd: S, generator: &Generator, piece: &Piece, x: Option<MatRef<'_>>) -> Kept {
+        self.threshold.draw(simd, generator, piece, x)
     }
 }
 
@@ -190,19 +224,34 @@ pub enum Combine {
 
 /// A rule for one vector.
 trait Rule: Copy {
-    fn threshold(&self) -> Threshold;
     fn kept<S: Simd>(&self, simd: S, x: S::F32) -> S::F32;
     fn dropped<S: Simd>(&self, simd: S) -> S::F32;
+
+    /// Some columns of a row, whose words of a mask say which are kept.
+    #[inline(always)]
+    fn apply<S: Simd>(&self, simd: S, words: &[u16], x: &mut [f32]) {
+        let (groups, rest) = x.as_chunks_mut::<GROUP>();
+        let (of_groups, of_rest) = words.split_at(groups.len() * (GROUP / LANES));
+        for (x, words) in groups.iter_mut().zip(of_groups.as_chunks::<{ GROUP / LANES }>().0) {
+            let (mut values, masks) = (slice::load::<S, 4>(simd, x), masks(simd, *words));
+            unroll!(4, j => values[j] = simd.select(masks[j], self.kept(simd, values[j]), self.dropped(simd)));
+            slice::store(simd, values, x);
+        }
+        for (x, &word) in rest.chunks_mut(LANES).zip(of_rest) {
+            let kept = self.kept(simd, simd.load_first(x));
+            simd.store_first(simd.select(simd.mask_from_bits(word), kept, self.dropped(simd)), x);
+        }
+    }
 }
 
-impl Rule for Dropout {
-    #[inline(always)]
-    fn threshold(&self) -> Threshold {
-        self.threshold
-    }
+/// What is kept times a factor.
+#[derive(Clone, Copy)]
+struct Factor(f32);
+
+impl Rule for Factor {
     #[inline(always)]
     fn kept<S: Simd>(&self, simd: S, x: S::F32) -> S::F32 {
-        simd.mul(x, simd.splat(self.scale))
+        simd.mul(x, simd.splat(self.0))
     }
     #[inline(always)]
     fn dropped<S: Simd>(&self, simd: S) -> S::F32 {
@@ -211,10 +260,6 @@ impl Rule for Dropout {
 }
 
 impl Rule for AlphaDropout {
-    #[inline(always)]
-    fn threshold(&self) -> Threshold {
-        self.threshold
-    }
     #[inline(always)]
     fn kept<S: Simd>(&self, simd: S, x: S::F32) -> S::F32 {
         simd.mul_add(simd.splat(self.a), x, simd.splat(self.b))
@@ -247,7 +292,7 @@ pub(super) fn check_mask(rows: usize, columns: usize, mask: &[u16]) {
 /// If the mask has another length.
 #[track_caller]
 pub fn dropout_forward(isa: Isa, dropout: Dropout, stream: Stream, x: MatMut<'_>, mask: &mut [u16], combine: Combine) {
-    forward(isa, dropout, stream, x, mask, combine);
+    forward(isa, (dropout.threshold, Factor(dropout.scale)), stream, x, mask, combine);
 }
 
 /// `x = keep ? a x + b : a alpha' + b`. The mask may be empty if it is not wanted.
@@ -259,129 +304,85 @@ pub fn dropout_forward(isa: Isa, dropout: Dropout, stream: Stream, x: MatMut<'_>
 /// If the mask has another length.
 #[track_caller]
 pub fn alpha_dropout_forward(isa: Isa, dropout: AlphaDropout, stream: Stream, x: MatMut<'_>, mask: &mut [u16]) {
-    forward(isa, dropout, stream, x, mask, Combine::Replace);
+    forward(isa, (dropout.threshold, dropout), stream, x, mask, Combine::Replace);
 }
 
 #[track_caller]
-fn forward(isa: Isa, rule: impl Rule, stream: Stream, x: MatMut<'_>, mask: &mut [u16], combine: Combine) {
+fn forward(isa: Isa, (threshold, rule): (Threshold, impl Rule), stream: Stream, x: MatMut<'_>, mask: &mut [u16], combine: Combine) {
     if combine == Combine::And || !mask.is_empty() {
         check_mask(x.rows(), x.columns(), mask);
     }
-    let generator = stream.into();
-    match combine {
-        Combine::Replace => isa.run(Forward::<_, false> { rule, generator, x, mask }),
-        Combine::And => isa.run(Forward::<_, true> { rule, generator, x, mask }),
-    }
+    isa.run(Forward { threshold, rule, generator: stream.into(), x, mask, combine });
 }
 
-/// With the mask that is there already, if `AND`: a question for each row would send masks through memory.
-struct Forward<'a, R, const AND: bool> {
+struct Forward<'a, R> {
+    threshold: Threshold,
     rule: R,
     generator: Generator,
     x: MatMut<'a>,
     mask: &'a mut [u16],
+    combine: Combine,
 }
 
-impl<R: Rule, const AND: bool> SimdOp for Forward<'_, R, AND> {
+impl<R: Rule> SimdOp for Forward<'_, R> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        on_all_pairs(simd, self.generator.row(0), (self.x.rows(), self.x.columns()), &mut self);
-    }
-}
-
-impl<R: Rule, const AND: bool> OnRows for Forward<'_, R, AND> {
-    #[inline(always)]
-    fn on_rows<S: Simd, const V: usize>(&mut self, simd: S, rows: Range<usize>, columns: Range<usize>) {
-        let blocks = self.generator.blocks_of_draws(simd, columns.start / GROUP);
-        in_draws::<S, V, _>(simd, self.generator.row(0), rows, columns, blocks, self);
-    }
-}
-
-impl<R: Rule, const AND: bool> OnDraw for Forward<'_, R, AND> {
-    type Columns<S: Simd, const V: usize> = Blocks<S>;
-    #[inline(always)]
-    fn on_draw<S: Simd, const V: usize, const N: usize>(
-        &mut self,
-        simd: S,
-        first_row: usize,
-        columns: Range<usize>,
-        blocks: Blocks<S>,
-    ) {
-        let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);
-        let mut dropped = self.rule.threshold().dropped::<S, N>(simd, &self.generator, &blocks, first_row);
-        let rows = self.x.rows_mut::<N>(first_row).map(|row| &mut row[columns.clone()]);
-        let mut x = [[simd.zero(); V]; N];
-        // Rows that are a multiple of 4 KiB apart look like one to a processor that reads ahead, so both are read before one is written.
-        unroll!(N, n => x[n] = slice::load(simd, rows[n]));
-        unroll!(N, n => {
-            let start = (first_row + n) * words_per_row + first;
-            if let Some(mask) = self.mask.get_mut(start..start + V) {
-                if AND {
-                    unroll!(V, j => dropped[n][j] = simd.either(dropped[n][j], simd.mask_from_bits(!mask[j])));
-                }
-                mask.copy_from_slice(&kept_bits(simd, dropped[n], columns.len())[..V]);
+    fn run<S: Simd>(self, simd: S) {
+        let Self { threshold, rule, generator, mut x, mask, combine } = self;
+        let (rows, columns) = (x.rows(), x.columns());
+        let is_far = rows * columns >= LARGE;
+        for piece in pieces(generator.row(0), rows, columns) {
+            let mut kept = threshold.draw(simd, &generator, &piece, is_far.then_some(x.as_ref()));
+            if !mask.is_empty() {
+                combine_words(mask, columns, &piece, combine, &mut kept);
             }
-            unroll!(V, j => x[n][j] = simd.select(dropped[n][j], self.rule.dropped(simd), self.rule.kept(simd, x[n][j])));
-            slice::store(simd, x[n], rows[n]);
-        });
+            let (rows, columns) = piece;
+            for (i, words) in rows.zip(&kept) {
+                rule.apply(simd, &words[..columns.len().div_ceil(LANES)], &mut x.row_mut(i)[columns.clone()]);
+            }
+        }
+    }
+}
+
+/// Combines the words of a piece with those of a mask for `columns` columns: both become the same.
+#[inline(always)]
+fn combine_words(mask: &mut [u16], columns: usize, (rows, of_piece): &Piece, combine: Combine, kept: &mut Kept) {
+    let (words_per_row, first) = (columns.div_ceil(LANES), of_piece.start / LANES);
+    for (i, kept) in rows.clone().zip(kept) {
+        let words = &mut mask[i * words_per_row + first..][..of_piece.len().div_ceil(LANES)];
+        let kept = &mut kept[..words.len()];
+        if combine == Combine::And {
+            for (kept, word) in kept.iter_mut().zip(&*words) {
+                *kept &= word;
+            }
+        }
+        words.copy_from_slice(kept);
     }
 }
 
 /// The words of a mask for some vectors of columns, of which `columns` are columns of the matrix: what is not dropped.
 ///
-/// What is dropped is a mask of vectors until here, because one of bits is not free to turn into: with AVX2 it takes as many instructions as a
-/// round of the generator.
+/// What is dropped is a mask of vectors until here, because one of bits is not free to turn into.
 #[inline(always)]
 pub(super) fn kept_bits<S: Simd, const V: usize>(simd: S, dropped: [S::Mask; V], columns: usize) -> [u16; V] {
-    let mut words = [0; V];
-    match dropped.first_chunk::<4>() {
-        Some(&four) => {
-            let of_columns = if columns >= 4 * LANES { u64::MAX } else { (1 << columns) - 1 };
-            let bits = !simd.masks_to_bits(four) & of_columns;
-            unroll!(V, j => words[j] = (bits >> (16 * j)) as u16);
-        }
-        None => {
-            unroll!(V, j => words[j] = !simd.mask_to_bits(dropped[j]) & first_bits(columns - j * LANES));
-        }
-    }
+    // What is done for vectors beyond the last one is left out when code is generated.
+    let (mut four, mut words) = ([dropped[0]; 4], [0; V]);
+    unroll!(V, j => four[j] = dropped[j]);
+    let of_columns = if columns >= V * LANES { u64::MAX } else { (1 << columns) - 1 };
+    let bits = !simd.masks_to_bits(four) & of_columns;
+    unroll!(V, j => words[j] = (bits >> (16 * j)) as u16);
     words
 }
 
-/// What is done with some columns of some rows for which random numbers are drawn together.
-pub(super) trait OnDraw {
-    /// What belongs to the columns.
-    type Columns<S: Simd, const V: usize>: Copy;
-    /// For a pair of rows, or for one (`N`), in `V` vectors of which only the last may be partial.
-    fn on_draw<S: Simd, const V: usize, const N: usize>(
-        &mut self,
-        simd: S,
-        first_row: usize,
-        columns: Range<usize>,
-        of_columns: Self::Columns<S, V>,
-    );
-}
-
-/// Some rows of a matrix whose row 0 is row `row_0` of the minibatch, in pairs.
+/// The counterpart of [`kept_bits`]: the lanes whose bits are set.
 #[inline(always)]
-pub(super) fn in_draws<S: Simd, const V: usize, O: OnDraw>(
-    simd: S,
-    row_0: u32,
-    rows: Range<usize>,
-    columns: Range<usize>,
-    of_columns: O::Columns<S, V>,
-    op: &mut O,
-) {
-    let mut i = rows.start;
-    while i < rows.end {
-        if i + 1 < rows.end && row_0.wrapping_add(i as u32).is_multiple_of(2) {
-            op.on_draw::<S, V, 2>(simd, i, columns.clone(), of_columns);
-            i += 2;
-        } else {
-            op.on_draw::<S, V, 1>(simd, i, columns.clone(), of_columns);
-            i += 1;
-        }
-    }
+pub(super) fn masks<S: Simd, const V: usize>(simd: S, words: [u16; V]) -> [S::Mask; V] {
+    let mut bits = 0;
+    unroll!(V, j => bits |= u64::from(words[j]) << (16 * j));
+    let four = simd.masks_from_bits(bits);
+    let mut masks = [four[0]; V];
+    unroll!(V, j => masks[j] = four[j]);
+    masks
 }
 
 /// The mask alone, as [`dropout_forward`] makes it.
@@ -413,32 +414,11 @@ struct Mask<'a> {
 impl SimdOp for Mask<'_> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
+    fn run<S: Simd>(self, simd: S) {
         let rows = self.mask.len() / self.columns.div_ceil(LANES).max(1);
-        for first in (0..self.columns).step_by(GROUP) {
-            let columns = first..self.columns.min(first + GROUP);
-            let blocks = self.generator.blocks_of_draws(simd, first / GROUP);
-            in_draws::<S, 4, _>(simd, self.generator.row(0), 0..rows, columns, blocks, &mut self);
-        }
-    }
-}
-
-impl OnDraw for Mask<'_> {
-    type Columns<S: Simd, const V: usize> = Blocks<S>;
-    #[inline(always)]
-    fn on_draw<S: Simd, const V: usize, const N: usize>(
-        &mut self,
-        simd: S,
-        first_row: usize,
-        columns: Range<usize>,
-        blocks: Blocks<S>,
-    ) {
-        let words_per_row = self.columns.div_ceil(LANES);
-        let dropped = self.threshold.dropped::<S, N>(simd, &self.generator, &blocks, first_row);
-        for (row, dropped) in self.mask[first_row * words_per_row..].chunks_mut(words_per_row).zip(dropped) {
-            for (word, keep) in row[columns.start / LANES..].iter_mut().zip(kept_bits(simd, dropped, columns.len())) {
-                *word = if self.combine == Combine::And { *word & keep } else { keep };
-            }
+        for piece in pieces(self.generator.row(0), rows, self.columns) {
+            let mut kept = self.threshold.draw(simd, &self.generator, &piece, None);
+            combine_words(self.mask, self.columns, &piece, self.combine, &mut kept);
         }
     }
 }
@@ -453,7 +433,7 @@ impl OnDraw for Mask<'_> {
 #[track_caller]
 pub fn dropout_backward(isa: Isa, dropout: Dropout, mask: &[u16], dy: MatMut<'_>) {
     check_mask(dy.rows(), dy.columns(), mask);
-    isa.run(Backward { factor: dropout.scale, mask, dy });
+    isa.run(Backward { rule: Factor(dropout.scale), mask, dy });
 }
 
 /// `dy = mask ? a dy : 0`: the gradient by the input of alpha dropout.
@@ -466,11 +446,11 @@ pub fn dropout_backward(isa: Isa, dropout: Dropout, mask: &[u16], dy: MatMut<'_>
 #[track_caller]
 pub fn alpha_dropout_backward(isa: Isa, dropout: AlphaDropout, mask: &[u16], dy: MatMut<'_>) {
     check_mask(dy.rows(), dy.columns(), mask);
-    isa.run(Backward { factor: dropout.a, mask, dy });
+    isa.run(Backward { rule: Factor(dropout.a), mask, dy });
 }
 
 struct Backward<'a> {
-    factor: f32,
+    rule: Factor,
     mask: &'a [u16],
     dy: MatMut<'a>,
 }
@@ -480,13 +460,8 @@ impl SimdOp for Backward<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let words_per_row = self.dy.columns().div_ceil(LANES);
-        let factor = simd.splat(self.factor);
         for i in 0..self.dy.rows() {
-            let mask = &self.mask[i * words_per_row..][..words_per_row];
-            for (chunk, &bits) in self.dy.row_mut(i).chunks_mut(LANES).zip(mask) {
-                let dx = simd.mul(simd.load_first(chunk), factor);
-                simd.store_first(simd.select(simd.mask_from_bits(bits), dx, simd.zero()), chunk);
-            }
+            self.rule.apply(simd, &self.mask[i * words_per_row..][..words_per_row], self.dy.row_mut(i));
         }
     }
 }
@@ -514,7 +489,11 @@ mod tests {
     #[test]
     fn kernels_equal_their_twins() {
         for isa in Isa::available() {
-            for columns in (0..=33).filter(|n| !cfg!(miri) || [1, 16, 33].contains(n)).chain([63, 64, 65, 130]) {
+            for columns in (0..=33)
+                .filter(|n| !cfg!(miri) || [1, 16, 33].contains(n))
+                .chain([63, 64, 65, 130])
+                .chain((!cfg!(miri)).then_some(1100))
+            {
                 for (rate, ld) in [(0.0, columns), (0.3, columns + 5), (0.5, columns), (1.0, columns + 1)] {
                     // So many that they are taken in several goes, both in a cache and from memory.
                     let (rows, context) = (if cfg!(miri) { 3 } else { 19 }, (isa, columns, rate));

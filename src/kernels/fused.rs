@@ -11,24 +11,34 @@
 //! "The same" is bit for bit. A network without dropout between its layers uses [`Dropout::NONE`], which draws no random numbers. The
 //! mask is that of ReLU and dropout together, in the format of [`dropout`](super::dropout).
 
-use super::dropout::{Dropout, OnDraw, check_mask, in_draws, kept_bits};
+use super::dropout::{Dropout, KEPT, ROWS, check_mask, kept_bits, masks, pieces};
 use super::gemm::{Epilogue, Place, RowBlocks, check_bias, load_bias, store};
 use super::matrix::{MatMut, MatRef};
 use super::norm::{
     BackwardColumns, ForwardColumns, GradientByOutputs, GradientSums, Gradients, Normalization, check_len, check_shape,
 };
 use super::reduce::MICRO_SHARD;
-use super::rng::{Blocks, GROUP, Generator, Stream};
+use super::rng::{GROUP, Generator, Stream};
 use super::sums::{shards, totals};
-use super::walk::{OnRows, on_all_pairs, on_all_rows, vectors};
+use super::walk::{LARGE, OnColumns, OnRows, in_strips, on_all_rows, vectors};
 use crate::simd::{Isa, LANES, Simd, SimdOp, slice, unroll};
 use core::ops::Range;
 
-/// ReLU and dropout of a vector: what becomes of `x`, and what is dropped by either.
+/// ReLU and dropout of some vectors, of which dropout keeps `kept`. Returns the words of the mask for `columns` columns.
 #[inline(always)]
-fn relu_dropout<S: Simd>(simd: S, x: S::F32, dropped: S::Mask, dropout: Dropout) -> (S::F32, S::Mask) {
-    let dropped = simd.either(dropped, simd.le(x, simd.zero()));
-    (simd.select(dropped, simd.zero(), simd.mul(x, simd.splat(dropout.scale()))), dropped)
+fn relu_dropout<S: Simd, const V: usize>(
+    simd: S,
+    x: &mut [S::F32; V],
+    kept: [u16; V],
+    dropout: Dropout,
+    columns: usize,
+) -> [u16; V] {
+    let mut dropped = masks(simd, kept.map(|word| !word));
+    unroll!(V, j => {
+        dropped[j] = simd.either(dropped[j], simd.le(x[j], simd.zero()));
+        x[j] = simd.select(dropped[j], simd.zero(), simd.mul(x[j], simd.splat(dropout.scale())));
+    });
+    kept_bits(simd, dropped, columns)
 }
 
 /// Epilogue of a product: `C = dropout(relu(bias + A B))`, and the mask of the elements that were kept.
@@ -46,28 +56,24 @@ pub struct BiasedReluDropout<'a> {
 }
 
 impl BiasedReluDropout<'_> {
-    /// What is dropped of the vectors of a tile.
-    ///
-    /// The loop over the rows is not written out: nothing in it is in registers afterwards, and to draw random numbers is much code.
+    /// What dropout keeps of the vectors of a tile.
     #[inline(always)]
-    fn dropped<S: Simd, const ROWS: usize, const V: usize>(&self, simd: S, place: Place) -> [[S::Mask; V]; ROWS] {
-        let first = place.column / LANES;
-        let none = simd.mask_from_bits(0);
-        let (mut dropped, generator) = ([[none; V]; ROWS], Generator::from(self.stream));
+    fn kept<S: Simd, const TILE_ROWS: usize, const V: usize>(&self, simd: S, place: Place) -> [[u16; V]; TILE_ROWS] {
+        let mut words = [[u16::MAX; V]; TILE_ROWS];
         if !self.dropout.drops() {
-            return dropped;
+            return words;
         }
-        // Four vectors of columns are drawn together, and those of a tile may begin and end among them.
-        for group in first / 4..(first + V).div_ceil(4) {
-            let blocks = generator.blocks_of_draws(simd, group);
-            for (i, row) in dropped.iter_mut().enumerate() {
-                let [of_group] = self.dropout.dropped(simd, &generator, &blocks, place.row + i);
-                for j in first.max(4 * group)..(first + V).min(4 * group + 4) {
-                    row[j - first] = of_group[j % 4];
-                }
+        let generator = Generator::from(self.stream);
+        // Columns are drawn in groups, among which those of a tile may begin.
+        let first = place.column / GROUP * GROUP;
+        for (words, row) in words.chunks_mut(ROWS).zip((place.row..).step_by(ROWS)) {
+            let piece = (row..row + words.len(), first..place.column + place.width);
+            let kept = self.dropout.draw(simd, &generator, &piece, None);
+            for (words, kept) in words.iter_mut().zip(&kept) {
+                words.copy_from_slice(&kept[(place.column - first) / LANES..][..V]);
             }
         }
-        dropped
+        words
     }
 }
 
@@ -87,13 +93,17 @@ impl Epilogue for BiasedReluDropout<'_> {
         [load_bias(simd, self.bias, place); ROWS]
     }
     #[inline(always)]
-    fn finish<S: Simd, const ROWS: usize, const V: usize>(&mut self, simd: S, place: Place, mut tile: [[S::F32; V]; ROWS]) {
+    fn finish<S: Simd, const TILE_ROWS: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        place: Place,
+        mut tile: [[S::F32; V]; TILE_ROWS],
+    ) {
         let (words_per_row, first) = (self.c.columns().div_ceil(LANES), place.column / LANES);
-        let mut dropped = self.dropped::<S, ROWS, V>(simd, place);
-        unroll!(ROWS <= 8, i => {
-            unroll!(V, j => (tile[i][j], dropped[i][j]) = relu_dropout(simd, tile[i][j], dropped[i][j], self.dropout));
-            let mask = &mut self.mask[(place.row + i) * words_per_row + first..][..V];
-            mask.copy_from_slice(&kept_bits(simd, dropped[i], place.width));
+        let kept = self.kept::<S, TILE_ROWS, V>(simd, place);
+        unroll!(TILE_ROWS <= 8, i => {
+            let words = relu_dropout(simd, &mut tile[i], kept[i], self.dropout, place.width);
+            self.mask[(place.row + i) * words_per_row + first..][..V].copy_from_slice(&words);
         });
         store(simd, self.c.reborrow(), place, tile);
     }
@@ -118,16 +128,10 @@ pub fn batch_norm_relu_dropout_forward(
     normalization.check(x.columns());
     check_shape("y", (x.rows(), x.columns()), (y.rows(), y.columns()));
     check_mask(x.rows(), x.columns(), mask);
-    let generator = stream.into();
-    if dropout.drops() {
-        isa.run(Forward::<true> { x, normalization, dropout, generator, y, mask });
-    } else {
-        isa.run(Forward::<false> { x, normalization, dropout, generator, y, mask });
-    }
+    isa.run(Forward { x, normalization, dropout, generator: stream.into(), y, mask });
 }
 
-/// Random numbers are drawn if `DROPS`.
-struct Forward<'a, const DROPS: bool> {
+struct Forward<'a> {
     x: MatRef<'a>,
     normalization: Normalization<'a>,
     dropout: Dropout,
@@ -136,56 +140,58 @@ struct Forward<'a, const DROPS: bool> {
     mask: &'a mut [u16],
 }
 
-impl<const DROPS: bool> SimdOp for Forward<'_, DROPS> {
+impl SimdOp for Forward<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        on_all_pairs(simd, self.generator.row(0), (self.x.rows(), self.x.columns()), &mut self);
-    }
-}
-
-impl<const DROPS: bool> OnRows for Forward<'_, DROPS> {
-    #[inline(always)]
-    fn on_rows<S: Simd, const V: usize>(&mut self, simd: S, rows: Range<usize>, columns: Range<usize>) {
-        let of_columns = ForwardColumns::<S, V>::load(simd, &self.normalization, columns.clone());
-        let blocks = self.generator.blocks_of_draws(simd, columns.start / GROUP);
-        in_draws(simd, self.generator.row(0), rows, columns, (of_columns, blocks), self);
-    }
-}
-
-impl<const DROPS: bool> OnDraw for Forward<'_, DROPS> {
-    type Columns<S: Simd, const V: usize> = (ForwardColumns<S, V>, Blocks<S>);
-    #[inline(always)]
-    fn on_draw<S: Simd, const V: usize, const N: usize>(
-        &mut self,
-        simd: S,
-        first_row: usize,
-        columns: Range<usize>,
-        (of_columns, blocks): (ForwardColumns<S, V>, Blocks<S>),
-    ) {
-        let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);
-        let mut dropped = [[simd.mask_from_bits(0); 4]; N];
-        if DROPS {
-            dropped = self.dropout.dropped(simd, &self.generator, &blocks, first_row);
-        }
-        let mut x = [[simd.zero(); V]; N];
-        // Rows that are a multiple of 4 KiB apart look like one to a processor that reads ahead, so all are read before one is written.
-        if const { S::COLUMN_VECTORS >= 4 } {
-            unroll!(N, n => x[n] = vectors::<S, V>(simd, self.x.row(first_row + n), columns.clone()));
-        }
-        let rows = self.y.rows_mut::<N>(first_row).map(|row| &mut row[columns.clone()]);
-        unroll!(N, n => {
-            let i = first_row + n;
-            if const { S::COLUMN_VECTORS < 4 } {
-                // Or one by one, for which there are registers.
-                x[n] = vectors::<S, V>(simd, self.x.row(i), columns.clone());
+        let (rows, columns) = (self.x.rows(), self.x.columns());
+        let is_far = rows * columns >= LARGE;
+        let mut kept = KEPT;
+        for piece in pieces(self.generator.row(0), rows, columns) {
+            if self.dropout.drops() {
+                kept = self.dropout.draw(simd, &self.generator, &piece, is_far.then_some(self.x));
             }
-            let mut values = of_columns.forward(simd, x[n]);
-            unroll!(V, j => (values[j], dropped[n][j]) = relu_dropout(simd, values[j], dropped[n][j], self.dropout));
-            let mask = &mut self.mask[i * words_per_row + first..][..V];
-            mask.copy_from_slice(&kept_bits(simd, dropped[n], columns.len())[..V]);
-            slice::store(simd, values, rows[n]);
-        });
+            let (rows, columns) = piece;
+            let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);
+            for (i, kept) in rows.zip(&kept) {
+                let mut row = Row {
+                    x: &self.x.row(i)[columns.clone()],
+                    normalization: self.normalization.of_columns(columns.clone()),
+                    dropout: self.dropout,
+                    kept,
+                    y: &mut self.y.row_mut(i)[columns.clone()],
+                    mask: &mut self.mask[i * words_per_row + first..],
+                };
+                in_strips::<S, _, 4>(simd, columns.len(), &mut row);
+            }
+        }
+    }
+}
+
+/// Some columns of a row, of which dropout keeps `kept`.
+struct Row<'a> {
+    x: &'a [f32],
+    normalization: Normalization<'a>,
+    dropout: Dropout,
+    kept: &'a [u16],
+    y: &'a mut [f32],
+    mask: &'a mut [u16],
+}
+
+impl OnColumns for Row<'_> {
+    type Scratch<S: Simd, const V: usize> = ();
+    #[inline(always)]
+    fn scratch<S: Simd, const V: usize>(_: S) {}
+    #[inline(always)]
+    fn on_columns<S: Simd, const V: usize>(&mut self, simd: S, columns: Range<usize>, (): &mut ()) {
+        let first = columns.start / LANES;
+        let mut kept = [0; V];
+        kept.copy_from_slice(&self.kept[first..first + V]);
+        let of_columns = ForwardColumns::<S, V>::load(simd, &self.normalization, columns.clone());
+        let mut values = of_columns.forward(simd, vectors(simd, self.x, columns.clone()));
+        let words = relu_dropout(simd, &mut values, kept, self.dropout, columns.len());
+        self.mask[first..first + V].copy_from_slice(&words);
+        slice::store(simd, values, &mut self.y[columns]);
     }
 }
 
@@ -361,7 +367,7 @@ mod tests {
     #[test]
     fn fused_equals_unfused() {
         for isa in Isa::available() {
-            for n in (0..=33).chain([64, 65, 130]) {
+            for n in (0..=33).chain([64, 65, 130]).chain((!cfg!(miri)).then_some(1100)) {
                 for (dropout, rows) in rates().into_iter().zip([3, 17, 33]) {
                     let (ld, context) = (n + 3, (isa, n, rows, dropout.rate()));
                     let (data, gradient) = (matrix(1, rows, n, ld), matrix(2, rows, n, ld));

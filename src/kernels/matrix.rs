@@ -155,20 +155,6 @@ impl<'a> MatMut<'a> {
         &mut self.data[start..start + self.columns]
     }
 
-    /// `N` rows from row `first` on, without padding.
-    #[inline(always)]
-    #[track_caller]
-    pub(super) fn rows_mut<const N: usize>(&mut self, first: usize) -> [&mut [f32]; N] {
-        assert!(first + N <= self.rows, "rows {first} to {} of a matrix of {} rows", first + N, self.rows);
-        let (columns, leading_dimension) = (self.columns, self.leading_dimension);
-        let mut rest = &mut self.data[first * leading_dimension..];
-        core::array::from_fn(|n| {
-            let (row, below) = core::mem::take(&mut rest).split_at_mut(if n + 1 < N { leading_dimension } else { columns });
-            rest = below;
-            &mut row[..columns]
-        })
-    }
-
     /// The same matrix, for reading.
     #[inline]
     pub fn as_ref(&self) -> MatRef<'_> {

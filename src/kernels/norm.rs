@@ -63,6 +63,17 @@ impl Normalization<'_> {
     }
 }
 
+impl<'a> Normalization<'a> {
+    /// Of some of the columns.
+    #[inline(always)]
+    pub(super) fn of_columns(&self, columns: Range<usize>) -> Self {
+        let Self { mean, inverse_deviation, gamma, beta } = *self;
+        let [mean, inverse_deviation, gamma, beta] =
+            [mean, inverse_deviation, gamma, beta].map(|of_all: &'a [f32]| &of_all[columns.clone()]);
+        Self { mean, inverse_deviation, gamma, beta }
+    }
+}
+
 /// `x' = (x - mean) inverse_deviation`
 #[inline(always)]
 fn standardized<S: Simd>(simd: S, x: S::F32, mean: S::F32, inverse_deviation: S::F32) -> S::F32 {

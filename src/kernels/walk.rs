@@ -30,7 +30,7 @@ pub(super) fn on_all_columns<S: Simd, O: OnColumns>(simd: S, columns: usize, op:
 
 /// All columns, `V` vectors at once.
 #[inline(always)]
-fn in_strips<S: Simd, O: OnColumns, const V: usize>(simd: S, columns: usize, op: &mut O) {
+pub(super) fn in_strips<S: Simd, O: OnColumns, const V: usize>(simd: S, columns: usize, op: &mut O) {
     let strip = V * LANES;
     let whole = columns - columns % strip;
     let mut scratch = O::scratch(simd);
@@ -59,27 +59,8 @@ pub(super) const LARGE: usize = if cfg!(test) { 1 << 10 } else { 1 << 21 };
 /// All rows of all columns: some rows from their first column to the last, then the next.
 #[inline(always)]
 pub(super) fn on_all_rows<S: Simd>(simd: S, (rows, columns): (usize, usize), op: &mut impl OnRows) {
-    let rows_at_once = if rows * columns < LARGE { IN_A_CACHE } else { 1 };
-    on_some_rows(simd, (0, rows_at_once), (rows, columns), op);
-}
-
-/// [`on_all_rows`] of a matrix whose row 0 is row `row_0` of a minibatch: an even row of that and the odd one behind it are not separated.
-///
-/// From memory four rows at once, for which what belongs to columns is worked out once. Of more, rows of some KiB drive each other out of level 1.
-#[inline(always)]
-pub(super) fn on_all_pairs<S: Simd>(simd: S, row_0: u32, (rows, columns): (usize, usize), op: &mut impl OnRows) {
-    let rows_at_once = if rows * columns < LARGE { IN_A_CACHE } else { 4 };
-    on_some_rows(simd, (row_0 as usize % 2, rows_at_once), (rows, columns), op);
-}
-
-/// Rows at once in a cache: so many that what belongs to columns is seldom loaded.
-const IN_A_CACHE: usize = 16;
-
-/// All rows, so many at once; the first time some less.
-///
-/// Always four vectors at once: a dropout draws random numbers for so many together.
-#[inline(always)]
-fn on_some_rows<S: Simd>(simd: S, (less, rows_at_once): (usize, usize), (rows, columns): (usize, usize), op: &mut impl OnRows) {
+    // Sixteen are so many that what belongs to columns is seldom loaded.
+    let rows_at_once = if rows * columns < LARGE { 16 } else { 1 };
     struct SomeRows<'a, O> {
         op: &'a mut O,
         rows: Range<usize>,
@@ -93,11 +74,9 @@ fn on_some_rows<S: Simd>(simd: S, (less, rows_at_once): (usize, usize), (rows, c
             self.op.on_rows::<S, V>(simd, self.rows.clone(), columns);
         }
     }
-    let mut first = 0;
-    while first < rows {
-        let end = rows.min(first + rows_at_once - if first == 0 { less } else { 0 });
-        in_strips::<S, _, 4>(simd, columns, &mut SomeRows { op: &mut *op, rows: first..end });
-        first = end;
+    for first in (0..rows).step_by(rows_at_once) {
+        let rows = first..rows.min(first + rows_at_once);
+        in_strips::<S, _, 4>(simd, columns, &mut SomeRows { op: &mut *op, rows });
     }
 }
 

@@ -169,6 +169,15 @@ pub trait Simd: Copy + Send + Sync + 'static {
     }
     /// Lane `i` of the result is bit `i`.
     fn mask_from_bits(self, bits: u16) -> Self::Mask;
+    /// [`Self::mask_from_bits`] of four masks at once, the first from the lowest bits.
+    #[inline(always)]
+    fn masks_from_bits(self, bits: u64) -> [Self::Mask; 4] {
+        let mut masks = [self.mask_from_bits(bits as u16); 4];
+        for (i, mask) in masks.iter_mut().enumerate() {
+            *mask = self.mask_from_bits((bits >> (16 * i)) as u16);
+        }
+        masks
+    }
 
     /// The bits of each lane.
     fn to_bits(self, x: Self::F32) -> Self::I32;

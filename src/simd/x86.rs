@@ -363,6 +363,18 @@ impl Simd for Avx2 {
             }
             u64::from(bits[0]) | u64::from(bits[1]) << 32
         }}
+        masks_from_bits(self, bits: u64) -> [[__m256; 2]; 4] {{
+            // A word for 32 lanes, of which each takes its bit.
+            let words = [_mm256_set1_epi32(bits as i32), _mm256_set1_epi32((bits >> 32) as i32)];
+            let bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+            let bits = [bits, _mm256_slli_epi32::<8>(bits), _mm256_slli_epi32::<16>(bits), _mm256_slli_epi32::<24>(bits)];
+            let mut masks = [[_mm256_setzero_ps(); 2]; 4];
+            for lanes in 0..8 {
+                let bit = bits[lanes % 4];
+                masks[lanes / 2][lanes % 2] = _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(words[lanes / 4], bit), bit));
+            }
+            masks
+        }}
         to_bits(self, x: [__m256; 2]) -> [__m256i; 2] { halves!(_mm256_castps_si256(x)) }
         from_bits(self, x: [__m256i; 2]) -> [__m256; 2] { halves!(_mm256_castsi256_ps(x)) }
         splat_i32(self, x: i32) -> [__m256i; 2] { [_mm256_set1_epi32(x); 2] }
