@@ -489,11 +489,7 @@ mod tests {
     #[test]
     fn kernels_equal_their_twins() {
         for isa in Isa::available() {
-            for columns in (0..=33)
-                .filter(|n| !cfg!(miri) || [1, 16, 33].contains(n))
-                .chain([63, 64, 65, 130])
-                .chain((!cfg!(miri)).then_some(1100))
-            {
+            for columns in (0..=33).chain([63, 64, 65, 130, 1100]).filter(|n| !cfg!(miri) || [16, 65].contains(n)) {
                 for (rate, ld) in [(0.0, columns), (0.3, columns + 5), (0.5, columns), (1.0, columns + 1)] {
                     // So many that they are taken in several goes, both in a cache and from memory.
                     let (rows, context) = (if cfg!(miri) { 3 } else { 19 }, (isa, columns, rate));

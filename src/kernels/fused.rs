@@ -367,8 +367,8 @@ mod tests {
     #[test]
     fn fused_equals_unfused() {
         for isa in Isa::available() {
-            for n in (0..=33).chain([64, 65, 130]).chain((!cfg!(miri)).then_some(1100)) {
-                for (dropout, rows) in rates().into_iter().zip([3, 17, 33]) {
+            for n in (0..=33).chain([64, 65, 130, 1100]).filter(|n| !cfg!(miri) || [17, 65].contains(n)) {
+                for (dropout, rows) in rates().into_iter().zip(if cfg!(miri) { [3; 3] } else { [3, 17, 33] }) {
                     let (ld, context) = (n + 3, (isa, n, rows, dropout.rate()));
                     let (data, gradient) = (matrix(1, rows, n, ld), matrix(2, rows, n, ld));
                     let (x, dy) = (MatRef::new(&data, rows, n, ld), MatRef::new(&gradient, rows, n, ld));
