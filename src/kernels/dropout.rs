@@ -62,9 +62,10 @@ impl Threshold {
         })
     }
 
-    /// What is kept of a piece. Of `x`, if there is one, the same elements are asked for: from memory they come while numbers are drawn.
+    /// What is kept of a piece. If it is one of an `x` that no cache holds, its elements are asked for, which come while numbers are drawn.
     #[inline(always)]
     fn draw<S: Simd>(self, simd: S, generator: &Generator, (rows, columns): &Piece, x: Option<MatRef<'_>>) -> Kept {
+        let far = x.filter(|x| x.rows() * x.columns() >= LARGE);
         let mut kept = [[0; COLUMNS / LANES]; ROWS];
         for first in columns.clone().step_by(GROUP) {
             let blocks = generator.blocks_of_draws(simd, first / GROUP);
@@ -83,7 +84,7 @@ impl Threshold {
                     i += 1;
                 }
             }
-            if let Some(x) = x {
+            if let Some(x) = far {
                 for i in rows.clone() {
                     for line in x.row(i)[first..columns.end.min(first + GROUP)].chunks(LANES) {
                         simd.prefetch::<1>(line.as_ptr());
@@ -157,7 +158,7 @@ impl Dropout {
         self.threshold.0 > 0
     }
 
-    /// What is kept of a piece. Of `x`, if there is one, the same elements are asked for.
+    /// What is kept of a piece. If it is one of an `x` that no cache holds, its elements are asked for.
     #[inline(always)]
     pub(super) fn draw<S: Simd>(&self, simd: S, generator: &Generator, piece: &Piece, x: Option<MatRef<'_>>) -> Kept {
         self.threshold.draw(simd, generator, piece, x)
@@ -330,9 +331,8 @@ impl<R: Rule> SimdOp for Forward<'_, R> {
     fn run<S: Simd>(self, simd: S) {
         let Self { threshold, rule, generator, mut x, mask, combine } = self;
         let (rows, columns) = (x.rows(), x.columns());
-        let is_far = rows * columns >= LARGE;
         for piece in pieces(generator.row(0), rows, columns) {
-            let mut kept = threshold.draw(simd, &generator, &piece, is_far.then_some(x.as_ref()));
+            let mut kept = threshold.draw(simd, &generator, &piece, Some(x.as_ref()));
             if !mask.is_empty() {
                 combine_words(mask, columns, &piece, combine, &mut kept);
             }

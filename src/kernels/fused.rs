@@ -20,7 +20,7 @@ use super::norm::{
 use super::reduce::MICRO_SHARD;
 use super::rng::{GROUP, Generator, Stream};
 use super::sums::{shards, totals};
-use super::walk::{LARGE, OnColumns, OnRows, in_strips, on_all_rows, vectors};
+use super::walk::{OnColumns, OnRows, in_strips, on_all_rows, vectors};
 use crate::simd::{Isa, LANES, Simd, SimdOp, slice, unroll};
 use core::ops::Range;
 
@@ -145,11 +145,10 @@ impl SimdOp for Forward<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let (rows, columns) = (self.x.rows(), self.x.columns());
-        let is_far = rows * columns >= LARGE;
         let mut kept = KEPT;
         for piece in pieces(self.generator.row(0), rows, columns) {
             if self.dropout.drops() {
-                kept = self.dropout.draw(simd, &self.generator, &piece, is_far.then_some(self.x));
+                kept = self.dropout.draw(simd, &self.generator, &piece, Some(self.x));
             }
             let (rows, columns) = piece;
             let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);

@@ -197,7 +197,19 @@ struct Programs {
 
 impl Programs {
     fn build(copy: &Path) -> Result<Self, Failure> {
-        let arguments = ["test", "--no-run", "--lib", "--test", "fuzz_regressions", "--test", "kernels", "--test", "main", "--message-format", "json"];
+        let arguments = [
+            "test",
+            "--no-run",
+            "--lib",
+            "--test",
+            "fuzz_regressions",
+            "--test",
+            "kernels",
+            "--test",
+            "main",
+            "--message-format",
+            "json",
+        ];
         let output = cargo(copy, &arguments).stderr(Stdio::inherit()).output()?;
         let built: Vec<_> = messages(&output.stdout).filter(|message| message["executable"].is_string()).collect();
         let path = |Stage { program, .. }: &Stage| {
