@@ -154,11 +154,19 @@ fn compare(factors: &Factors<'_>, place: Place, (m, n): (usize, usize), padding:
     }
 }
 
+/// A few columns or, in a quarter of the cases, as many as bring rows 2 KiB or 4 KiB apart, where panels are copied.
+fn padding_of_b(rng: &mut Rng, n: usize) -> usize {
+    match rng.usize(..4) {
+        0 => n.next_multiple_of(512 * rng.usize(1..=2)) - n,
+        _ => rng.usize(..20),
+    }
+}
+
 /// `A B` of one shape.
 pub(super) fn rows_case(place: Place, (m, n, k): (usize, usize, usize)) {
     let mut rng = Rng::with_seed((m * 31 + n * 17 + k) as u64);
     let numbers = if rng.bool() { Numbers::Real } else { Numbers::Wild };
-    let padding = [rng.usize(..4), rng.usize(..20), rng.usize(..4)];
+    let padding = [rng.usize(..4), padding_of_b(&mut rng, n), rng.usize(..4)];
     let a = Matrix::new(place, (m, k), Layout::padded(padding[0]), |_, _| numbers.next(&mut rng));
     let b = Matrix::new(place, (k, n), Layout::padded(padding[1]), |_, _| numbers.next(&mut rng));
     let factors = Factors::Rows(a.as_ref(), b.as_ref());
@@ -169,7 +177,7 @@ pub(super) fn rows_case(place: Place, (m, n, k): (usize, usize, usize)) {
 pub(super) fn columns_case(place: Place, (m, n, k): (usize, usize, usize)) {
     let mut rng = Rng::with_seed((m * 31 + n * 17 + k) as u64);
     let numbers = if rng.bool() { Numbers::Real } else { Numbers::Wild };
-    let padding = [rng.usize(..4), rng.usize(..20), rng.usize(..4)];
+    let padding = [rng.usize(..4), padding_of_b(&mut rng, n), rng.usize(..4)];
     let (first, behind) = (rng.usize(..3), rng.usize(..3));
     let rows_per_block = k.div_ceil(rng.usize(1..=5)).max(1);
     let [a_layout, b_layout] = [0, 1].map(|i| Layout { padding: padding[i], rows_per_block, gap: rng.usize(..20) });

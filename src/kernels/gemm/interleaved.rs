@@ -111,7 +111,7 @@ impl<S: Simd, const HALF: bool, const ROWS: usize, const VECTORS: usize> Chains<
         Self {
             tile: [[simd.zero(); VECTORS]; ROWS],
             a: product.a.as_ptr().wrapping_add(row * a_row_stride + depth.first * a_depth_stride),
-            b: product.b.as_ptr().wrapping_add(column + depth.first * b_depth_stride),
+            b: product.b.as_ptr().wrapping_add(product.b_column(column) + depth.first * b_depth_stride),
             last_mask: simd.mask_first(place.last_width::<VECTORS>()),
             a_row_stride,
             a_depth_stride,

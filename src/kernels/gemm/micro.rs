@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "A and B are read through pointers: a bounds check per element would cost half of the speed")]
 
 use super::RowBlocks;
-use super::epilogue::{Epilogue, Place, begin_or_load, finish_or_store};
+use super::epilogue::{Epilogue, Place, begin_or_load, fetch_sums, finish_or_store};
 use super::interleaved;
 use crate::kernels::matrix::MatRef;
 use crate::simd::{Isa, LANES, Simd, SimdOp, unroll};
@@ -21,6 +21,8 @@ pub(super) struct Product<'a, const TRANSPOSED: bool> {
     a_leading_dimension: usize,
     pub(super) b: &'a [f32],
     pub(super) b_depth_stride: usize,
+    /// The column of the product that `b` begins with.
+    first_column: usize,
     pub(super) depth: Depth,
 }
 
@@ -56,6 +58,7 @@ impl<'a> Product<'a, false> {
             a_leading_dimension: a.leading_dimension(),
             b: b.data(),
             b_depth_stride: b.leading_dimension(),
+            first_column: 0,
             depth: Depth { first: 0, len: k, per_block: k.max(1), a_block_stride: 0, b_block_stride: 0 },
         }
     }
@@ -86,6 +89,7 @@ impl<'a> Product<'a, true> {
             a_leading_dimension: a.leading_dimension,
             b: b.data,
             b_depth_stride: b.leading_dimension,
+            first_column: 0,
             depth: Depth {
                 first: 0,
                 len: k,
@@ -120,6 +124,34 @@ impl<const TRANSPOSED: bool> Product<'_, TRANSPOSED> {
 
     pub(super) fn depth(&self) -> usize {
         self.depth.len
+    }
+
+    /// Where the first row of a block of B has a column of the product.
+    #[inline(always)]
+    pub(super) fn b_column(&self, column: usize) -> usize {
+        column - self.first_column
+    }
+
+    /// Whether the rows of B that it sums over lie at equal distances.
+    pub(super) fn is_in_one_block(&self) -> bool {
+        self.depth.len <= self.depth.per_block - self.depth.first
+    }
+
+    /// The product for a vector of columns from `column` on, which reads `copy` instead of B: a whole vector for each row. It must be in one
+    /// block.
+    #[track_caller]
+    pub(super) fn with_copy<'a>(&'a self, column: usize, copy: &'a [f32]) -> Product<'a, TRANSPOSED> {
+        let Depth { first, len, .. } = self.depth;
+        assert!(self.is_in_one_block() && len > 0 && copy.len() >= len * LANES && column < self.n);
+        Product {
+            n: self.n.min(column + LANES),
+            a: &self.a[first * self.a_depth_stride()..],
+            b: copy,
+            b_depth_stride: LANES,
+            first_column: column,
+            depth: Depth { first: 0, len, per_block: len, a_block_stride: 0, b_block_stride: 0 },
+            ..*self
+        }
     }
 
     /// The part of the product that sums over `len` of the depth from `first` on.
@@ -239,7 +271,8 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
         let Panel { row, tiles, column, panels, starts, ends, .. } = *self.panel;
         let product = self.product;
         let width = panels * VECTORS * LANES;
-        assert!(panels > 0 && tiles * ROWS <= product.m - row && column + width - LANES < product.n);
+        assert!(panels > 0 && tiles * ROWS <= product.m - row);
+        assert!(column >= product.first_column && column + width - LANES < product.n);
         // Lower tiles are few, what an even cut leaves over.
         if const { E::INTERLEAVES && ROWS == interleaved::tile_rows(S::TILE_ROWS, VECTORS) }
             && (tiles > 1 && starts && ends && product.depth.len <= interleaved::DEPTH)
@@ -287,6 +320,9 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
                 // The tiles of a panel ask for the next one in turns, so that it comes evenly.
                 let to_fetch = next_panel.wrapping_add((panel.tiles_above + number) * ROWS_PER_FETCH * product.b_depth_stride);
                 let mut tile = begin_or_load(simd, self.epilogue, place, panel.starts);
+                if !panel.starts {
+                    fetch_sums::<S, ROWS, VECTORS>(simd, self.epilogue, row + ROWS, column);
+                }
                 let mut next = row;
                 let fetch = |b: *const f32| {
                     if const { E::FETCHES } {
@@ -339,7 +375,7 @@ unsafe fn multiply<S: Simd, const TRANSPOSED: bool, const WHOLE: bool, const ROW
     let (a_row_stride, a_depth_stride) = (product.a_row_stride(), product.a_depth_stride());
     let last_mask = simd.mask_first(place.last_width::<VECTORS>());
     let mut tile = *accumulators;
-    let (mut a_block, mut b_block) = (place.row * a_row_stride, place.column);
+    let (mut a_block, mut b_block) = (place.row * a_row_stride, product.b_column(place.column));
     let (mut first, mut remaining) = (depth.first, depth.len);
     while remaining > 0 {
         let len = remaining.min(depth.per_block - first);

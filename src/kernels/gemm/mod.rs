@@ -3,6 +3,7 @@
 mod epilogue;
 mod interleaved;
 mod micro;
+mod packed;
 mod row;
 mod shapes;
 mod small;
@@ -16,7 +17,7 @@ pub use epilogue::{Accumulated, Biased, BiasedRelu, Either, Epilogue, Place, Rel
 pub(super) use epilogue::{check_bias, load_bias, store};
 use micro::{Panel, Product, SHALLOW, check_depth, rows_compete, run_panel};
 pub use shapes::Cover;
-use shapes::{cover_by_panels, panel_vectors};
+use shapes::{are_narrow, cover_by_panels, panel_vectors};
 
 /// A matrix whose rows lie in blocks of equal size: row `i` starts at
 /// `(i / rows_per_block) * block_stride + (i % rows_per_block) * leading_dimension`.
@@ -224,13 +225,14 @@ const NARROW_DEPTH: usize = 256;
 /// shallower, and the next one, which is fetched meanwhile, begins where this one ends. One or two rows leave no time for anything but
 /// reading: they go through all columns of a few rows of B before they go on to the next rows.
 ///
-/// Shallower still are narrow panels of many rows, if B comes from memory or its rows drive each other out of the caches. With AVX2 on a Zen 3,
-/// 128 x 1024 x 1024 with rows 4 KiB apart takes 0.73 of the time that it takes at once, 128 x 2048 x 2048 0.93. Tiles of three rows take their time.
+/// Shallower still are narrow panels of many rows, if B comes from memory or its rows drive each other out of the caches; see [`packed`]. With
+/// AVX2 on a Zen 3, 128 x 2048 x 2048 takes 0.93 of the time that it takes at once. Tiles of three rows take their time.
 fn longest_depth<const TRANSPOSED: bool>(tile_rows: [usize; 4], vectors: usize, product: &Product<'_, TRANSPOSED>) -> usize {
     let (m, is_far) = (product.m(), product.depth() * product.n() >= FAR);
-    let is_narrow = vectors == 1 && tile_rows[0] > 3 && m >= 64;
+    let are_narrow = are_narrow(tile_rows, vectors);
     match m {
-        _ if is_narrow && (is_far || rows_compete(product.b_depth_stride)) => NARROW_DEPTH,
+        packed::FEWEST_ROWS.. if are_narrow && rows_compete(product.b_depth_stride) => NARROW_DEPTH,
+        64.. if are_narrow && is_far => NARROW_DEPTH,
         _ if !is_far => DEPTH,
         1 | 2 => SHALLOW,
         _ => DEPTH / 2,
@@ -242,6 +244,35 @@ const ELEMENTS_OF_A: usize = 64 * 1024;
 
 /// The product in tiles, which ask for a B of at least so many elements.
 fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRANSPOSED>, outside: usize, epilogue: &mut E) {
+    if !packed::is_faster(isa, product) {
+        in_tiles(isa, product, outside, &mut [], epilogue);
+    } else if product.depth() <= NARROW_DEPTH || epilogue.partial_sums().is_some() {
+        in_tiles_of_copies::<NARROW_DEPTH, E, TRANSPOSED>(isa, product, outside, epilogue);
+    } else {
+        in_tiles_of_copies::<DEPTH, E, TRANSPOSED>(isa, product, outside, epilogue);
+    }
+}
+
+/// The product in tiles that read copies of B, of as many rows at once. Not inlined: no other product has the stack for copies.
+#[inline(never)]
+fn in_tiles_of_copies<const ROWS: usize, E: Epilogue, const TRANSPOSED: bool>(
+    isa: Isa,
+    product: &Product<'_, TRANSPOSED>,
+    outside: usize,
+    epilogue: &mut E,
+) {
+    in_tiles(isa, product, outside, &mut [[0.0; LANES]; ROWS], epilogue);
+}
+
+/// The product in tiles, which read a copy of B where there is room for one of a panel.
+#[inline(never)]
+fn in_tiles<E: Epilogue, const TRANSPOSED: bool>(
+    isa: Isa,
+    product: &Product<'_, TRANSPOSED>,
+    outside: usize,
+    room: &mut [[f32; LANES]],
+    epilogue: &mut E,
+) {
     let (m, n, k) = (product.m(), product.n(), product.depth());
     if m == 0 || n == 0 {
         return;
@@ -279,8 +310,9 @@ fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRAN
                     _ => tile_rows[vectors - 1],
                 };
                 let tiles = Cover::new(rows, tallest);
+                let packs = vectors == 1 && (1..=room.len()).contains(&len);
                 // Panels of one tile are computed without coming back here.
-                let beside = if tiles.larger + tiles.smaller == 1 { panels } else { 1 };
+                let beside = if tiles.larger + tiles.smaller == 1 && !packs { panels } else { 1 };
                 for panel in (0..panels).step_by(beside) {
                     let panel = Panel {
                         row: first_row,
@@ -289,15 +321,17 @@ fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRAN
                         panels: beside,
                         starts: first == 0,
                         ends: first + len == k,
-                        fetches: k * n >= outside,
+                        fetches: k * n >= outside && !packs,
                         tiles_above: 0,
                         tiles_in_all: tiles.larger + tiles.smaller,
                     };
+                    let copied = packs.then(|| packed::panel(isa, &part, panel.column, k * n >= outside, room));
+                    let part = copied.as_ref().unwrap_or(&part);
                     let row = first_row + tiles.larger * (tiles.size + 1);
                     let below = Panel { row, tiles: tiles.smaller, tiles_above: tiles.larger, ..panel };
                     for (rows, panel) in [(tiles.size + 1, panel), (tiles.size, below)] {
                         if panel.tiles > 0 {
-                            run_panel(isa, (rows, vectors), &part, &panel, epilogue);
+                            run_panel(isa, (rows, vectors), part, &panel, epilogue);
                         }
                     }
                 }
@@ -315,13 +349,13 @@ mod tests {
         const AVX512: [usize; 4] = [8, 6, 8, 6];
         const AVX2: [usize; 4] = [6, 2, 1, 1];
         const PORTABLE: [usize; 4] = [3, 1, 0, 0];
-        let data = std::vec![0.0; 2048 * 1024 + 1024];
+        let data = std::vec![0.0; 2064 * 1024];
         for (tile_rows, vectors, m, (n, leading_dimension), expected) in [
             (AVX2, 1, 64, (100, 100), DEPTH),
-            (AVX2, 1, 64, (100, 512), NARROW_DEPTH),
-            (AVX2, 1, 64, (2048, 2048), NARROW_DEPTH),
-            (AVX2, 1, 63, (100, 512), DEPTH),
-            (AVX2, 1, 63, (2048, 2048), DEPTH / 2),
+            (AVX2, 1, 16, (100, 512), NARROW_DEPTH),
+            (AVX2, 1, 15, (100, 512), DEPTH),
+            (AVX2, 1, 64, (2048, 2064), NARROW_DEPTH),
+            (AVX2, 1, 63, (2048, 2064), DEPTH / 2),
             (AVX2, 4, 1, (2048, 2048), SHALLOW),
             (AVX512, 3, 64, (100, 512), DEPTH),
             (AVX512, 3, 64, (2048, 2048), DEPTH / 2),

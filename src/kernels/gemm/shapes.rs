@@ -78,6 +78,11 @@ pub(super) fn panel_vectors(tile_rows: [usize; 4], m: usize) -> usize {
     (1..=4).max_by_key(key).unwrap_or(1)
 }
 
+/// Whether panels of so many vectors are a line of each row of B, in tiles that are quick enough to wait for those: three rows are not.
+pub(super) const fn are_narrow(tile_rows: [usize; 4], vectors: usize) -> bool {
+    vectors == 1 && tile_rows[0] > 3
+}
+
 /// The panels of a product of so many vectors, most of `panel_vectors` vectors: the others have one more, if their tiles keep as many
 /// accumulators and that comes out even, or else one less. So 19 vectors are 5 panels of 3 and one of 4, not 5 of 3 and 2 of 2 whose tiles
 /// read B faster than a cache gives it.
