@@ -1,6 +1,7 @@
 //! The matrix products of training and inference, and the square ones by which libraries are compared.
 //!
-//! Shapes are `m x n x k`: a result of `m` rows and `n` columns, sums over `k`. Leading dimensions are those of a plan.
+//! Shapes are `m x n x k`: a result of `m` rows and `n` columns, sums over `k`. Leading dimensions are those of a plan, but for matrices that say
+//! otherwise.
 
 use super::buffer::Buffer;
 use super::rivals::{Operand, Rival, multiply};
@@ -21,13 +22,15 @@ enum Operation {
     Forward,
     /// `C = A B`.
     Product,
+    /// `C = A B` of matrices whose rows follow each other without padding.
+    ProductUnpadded,
     /// `W = momentum(W, A^T B)`.
     GradientMomentum,
 }
-use Operation::{Forward, ForwardRelu, GradientMomentum, Product};
+use Operation::{Forward, ForwardRelu, GradientMomentum, Product, ProductUnpadded};
 
 /// What is measured, as (operation, m, n, k), and why.
-const TABLE: [(Operation, usize, usize, usize); 36] = [
+const TABLE: [(Operation, usize, usize, usize); 38] = [
     // The layers of 784-300-100-10 forward: batch 128, the half of it that each of two threads takes, 32, and its half.
     (ForwardRelu, 128, 300, 784),
     (ForwardRelu, 64, 300, 784),
@@ -71,6 +74,9 @@ const TABLE: [(Operation, usize, usize, usize); 36] = [
     (Product, 16, 2048, 512),
     (Product, 4096, 16, 256),
     (Product, 1000, 300, 784),
+    // Rows a multiple of 4 KiB apart, which drive each other out of the caches.
+    (ProductUnpadded, 128, 1024, 1024),
+    (ProductUnpadded, 1024, 1024, 1024),
 ];
 
 /// Multiply-adds beyond which the portable instruction set is not measured: it would take longer than all others together.
@@ -92,12 +98,30 @@ impl fmt::Display for Shape {
     }
 }
 
+/// How the operands of a product lie.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Layout {
+    Padded,
+    /// Padded, and the left one is A^T.
+    Transposed,
+    Unpadded,
+}
+
 impl Operation {
+    fn layout(self) -> Layout {
+        match self {
+            ForwardRelu | Forward | Product => Layout::Padded,
+            ProductUnpadded => Layout::Unpadded,
+            GradientMomentum => Layout::Transposed,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             ForwardRelu => "forward_relu",
             Forward => "forward",
             Product => "product",
+            ProductUnpadded => "product_unpadded",
             GradientMomentum => "gradient_momentum",
         }
     }
@@ -109,7 +133,7 @@ pub(super) fn candidates() -> Vec<Candidate> {
     for (operation, m, n, k) in TABLE {
         let shape = Shape { m, n, k };
         let operations = 2 * m * n * k;
-        let transposed = operation == GradientMomentum;
+        let layout = operation.layout();
         for isa in isas() {
             if isa == Isa::PORTABLE && m * n * k > PORTABLE_LIMIT {
                 continue;
@@ -120,16 +144,16 @@ pub(super) fn candidates() -> Vec<Candidate> {
             }
             // The rivals choose their instructions themselves: they take the best.
             if isa == Isa::detect() {
-                against.extend(Rival::ALL.map(|rival| Against::other(rival.name(), rival_id(rival, transposed, shape))));
+                against.extend(Rival::ALL.map(|rival| Against::other(rival.name(), rival_id(rival, layout, shape))));
             }
             let id = id("gemm", operation.name(), isa, shape, 1);
             all.push(Candidate::new(id, against, move || open(operation, isa, shape)));
         }
-        if rivals.insert((transposed, shape)) {
+        if rivals.insert((layout, shape)) {
             all.extend(Rival::ALL.map(|rival| Candidate {
                 rival: true,
-                ..Candidate::new(rival_id(rival, transposed, shape), vec![Against::peak(Isa::detect(), 1, operations)], move || {
-                    open_rival(rival, transposed, shape)
+                ..Candidate::new(rival_id(rival, layout, shape), vec![Against::peak(Isa::detect(), 1, operations)], move || {
+                    open_rival(rival, layout, shape)
                 })
             }));
         }
@@ -137,12 +161,16 @@ pub(super) fn candidates() -> Vec<Candidate> {
     all
 }
 
-fn rival_id(rival: Rival, transposed: bool, shape: Shape) -> String {
-    let operation = if transposed { format!("{}_transposed", rival.name()) } else { rival.name().to_owned() };
+fn rival_id(rival: Rival, layout: Layout, shape: Shape) -> String {
+    let operation = match layout {
+        Layout::Padded => rival.name().to_owned(),
+        Layout::Transposed => format!("{}_transposed", rival.name()),
+        Layout::Unpadded => format!("{}_unpadded", rival.name()),
+    };
     id("gemm", &operation, "own", shape, 1)
 }
 
-/// The operands, in the leading dimensions of a plan.
+/// The operands.
 struct Operands {
     a: Buffer,
     b: Buffer,
@@ -153,9 +181,13 @@ struct Operands {
 }
 
 impl Operands {
-    fn new(transposed: bool, Shape { m, n, k }: Shape) -> Self {
-        let a_region = if transposed { Region::new(0, k, m) } else { Region::new(0, m, k) };
-        let (b_region, c_region) = (Region::new(0, k, n), Region::new(0, m, n));
+    fn new(layout: Layout, Shape { m, n, k }: Shape) -> Self {
+        let region = |rows, columns| match layout {
+            Layout::Padded | Layout::Transposed => Region::new(0, rows, columns),
+            Layout::Unpadded => Region { leading_dimension: columns, ..Region::new(0, rows, columns) },
+        };
+        let a_region = if layout == Layout::Transposed { region(k, m) } else { region(m, k) };
+        let (b_region, c_region) = (region(k, n), region(m, n));
         Self {
             a: Buffer::new(a_region.len(), 1.0),
             b: Buffer::new(b_region.len(), 1.0),
@@ -168,7 +200,7 @@ impl Operands {
 }
 
 fn open(operation: Operation, isa: Isa, shape: Shape) -> Runner {
-    let Operands { a, b, mut c, a_region, b_region, c_region } = Operands::new(operation == GradientMomentum, shape);
+    let Operands { a, b, mut c, a_region, b_region, c_region } = Operands::new(operation.layout(), shape);
     let bias = Buffer::new(shape.n, 1.0);
     match operation {
         ForwardRelu => {
@@ -182,7 +214,7 @@ fn open(operation: Operation, isa: Isa, shape: Shape) -> Runner {
             let (a, b) = (a_region.of(black_box(a.get())), b_region.of(black_box(b.get())));
             gemm(isa, a, b, &mut Biased { bias: bias.get(), c: c_region.of_mut(c.get_mut()) });
         }),
-        Product => repeat(move || {
+        Product | ProductUnpadded => repeat(move || {
             let (a, b) = (a_region.of(black_box(a.get())), b_region.of(black_box(b.get())));
             gemm(isa, a, b, &mut Stored { c: c_region.of_mut(c.get_mut()) });
         }),
@@ -202,10 +234,10 @@ fn open(operation: Operation, isa: Isa, shape: Shape) -> Runner {
 }
 
 /// The same product on the same data, without what selvedge does in its epilogue.
-fn open_rival(rival: Rival, transposed: bool, shape: Shape) -> Runner {
-    let Operands { a, b, mut c, a_region, b_region, c_region } = Operands::new(transposed, shape);
+fn open_rival(rival: Rival, layout: Layout, shape: Shape) -> Runner {
+    let Operands { a, b, mut c, a_region, b_region, c_region } = Operands::new(layout, shape);
     repeat(move || {
         let (a, b) = (Operand::new(a_region.of(black_box(a.get()))), Operand::new(b_region.of(black_box(b.get()))));
-        multiply(rival, if transposed { a.transposed() } else { a }, b, c_region.of_mut(c.get_mut()));
+        multiply(rival, if layout == Layout::Transposed { a.transposed() } else { a }, b, c_region.of_mut(c.get_mut()));
     })
 }

@@ -2,13 +2,13 @@
 
 use crate::support::bits::assert_same;
 use crate::support::buffer::{Buffer, Place};
-use crate::support::ends::{biased_relu, relu_backward, updated_by_sgd};
+use crate::support::ends::{biased, biased_relu, relu_backward, stored, updated_by_sgd};
 use crate::support::factors::Factors;
 use crate::support::isas::isas;
 use crate::support::matrix::{Layout, Matrix};
 use crate::support::numbers::{Numbers, POISON};
 use fastrand::Rng;
-use selvedge::kernels::gemm::{Accumulated, Biased, Either, Epilogue, Stored, Updated, gemm, gemm_shared, gemm_transposed};
+use selvedge::kernels::gemm::{Accumulated, Either, Epilogue, Stored, Updated, gemm, gemm_shared, gemm_transposed};
 use selvedge::kernels::optimizers::{Momentum, MomentumKind, Sgd};
 use selvedge::reference;
 use selvedge::simd::{Isa, LANES};
@@ -103,12 +103,15 @@ impl Factors<'_> {
         let Outputs { c, velocity, bias, mask } = outputs;
         let leading_dimension = c.leading_dimension();
         match kind {
-            Kind::Stored => self.multiply_on(side, isa, &mut Stored { c: c.as_mut() }),
+            Kind::Stored => match side {
+                Side::Kernel => self.multiply_fast(isa, &mut stored(c.as_mut())),
+                Side::Twin => self.multiply_naively(isa, &mut Stored { c: c.as_mut() }),
+            },
             Kind::Accumulated => self.multiply_on(side, isa, &mut TwoEnds::Left(Accumulated { c: c.as_mut() })),
-            Kind::Biased => self.multiply_on(side, isa, &mut Biased { bias, c: c.as_mut() }),
+            Kind::Biased => self.multiply_on(side, isa, &mut biased(bias, c.as_mut())),
             Kind::BiasedRelu => self.multiply_on(side, isa, &mut biased_relu(bias, c.as_mut(), mask)),
             Kind::BiasedReluWithoutMask => self.multiply_on(side, isa, &mut biased_relu(bias, c.as_mut(), &mut [])),
-            Kind::WithoutBias => self.multiply_on(side, isa, &mut Biased { bias: &[], c: c.as_mut() }),
+            Kind::WithoutBias => self.multiply_on(side, isa, &mut biased(&[], c.as_mut())),
             Kind::ReluWithoutBias => self.multiply_on(side, isa, &mut biased_relu(&[], c.as_mut(), mask)),
             Kind::ReluBackward => self.multiply_on(side, isa, &mut relu_backward(mask, c.as_mut())),
             Kind::UpdatedBySgd => {
@@ -245,12 +248,12 @@ fn larger_products_equal_their_twins() {
 }
 
 /// C of `A^T B` with operands in the given layouts.
-fn stored(isa: Isa, (m, n, k): (usize, usize, usize), layouts: [Layout; 2]) -> Matrix {
+fn transposed_product(isa: Isa, (m, n, k): (usize, usize, usize), layouts: [Layout; 2]) -> Matrix {
     let mut rng = Rng::with_seed(7);
     let a = Matrix::new(Place::Heap, (k, m), layouts[0], |_, _| Numbers::Real.next(&mut rng));
     let b = Matrix::new(Place::Heap, (k, n), layouts[1], |_, _| Numbers::Real.next(&mut rng));
     let mut c = Matrix::new(Place::Heap, (m, n), Layout::padded(1), |_, _| 0.0);
-    gemm_transposed(isa, a.as_blocks(), (0, m), b.as_blocks(), &mut Stored { c: c.as_mut() });
+    gemm_transposed(isa, a.as_blocks(), (0, m), b.as_blocks(), &mut stored(c.as_mut()));
     c
 }
 
@@ -259,11 +262,11 @@ fn blocks_of_the_depth_do_not_change_a_bit() {
     for isa in isas() {
         for (m, n) in [(1, 1), (5, 16), (12, 33), (13, 65), (25, 48)] {
             for k in [1, 2, 5, 16, 17, 40, 61] {
-                let whole = stored(isa, (m, n, k), [Layout::padded(0); 2]);
+                let whole = transposed_product(isa, (m, n, k), [Layout::padded(0); 2]);
                 for blocks in 1..=5usize.min(k) {
                     // `k` is seldom a multiple, so the last block is shorter.
                     let layout = |padding, gap| Layout { padding, rows_per_block: k.div_ceil(blocks), gap };
-                    let found = stored(isa, (m, n, k), [layout(3, 5), layout(0, 17)]);
+                    let found = transposed_product(isa, (m, n, k), [layout(3, 5), layout(0, 17)]);
                     found.assert_same(&whole, &format_args!("{isa}, {m} x {n} x {k} in {blocks} blocks"));
                 }
             }
@@ -276,7 +279,7 @@ fn blocks_of_the_depth_do_not_change_a_bit() {
 fn rows_that_compete_for_a_cache_do_not_change_a_bit() {
     for isa in isas() {
         let (m, n, k) = (70, 30, 600);
-        let stored = |padding| stored(isa, (m, n, k), [Layout::padded(0), Layout::padded(padding)]);
+        let stored = |padding| transposed_product(isa, (m, n, k), [Layout::padded(0), Layout::padded(padding)]);
         stored(512 - n).assert_same(&stored(1), &format_args!("{isa}, {m} x {n} x {k}"));
     }
 }
@@ -289,7 +292,7 @@ fn a_product_in_parts_of_the_depth_is_the_whole_product() {
             let a = Matrix::new(Place::Heap, (k, m), Layout::padded(2), |_, _| Numbers::Real.next(&mut rng));
             let b = Matrix::new(Place::Heap, (k, n), Layout::padded(1), |_, _| Numbers::Real.next(&mut rng));
             let mut whole = Matrix::new(Place::Heap, (m, n), Layout::padded(3), |_, _| f32::NAN);
-            gemm_transposed(isa, a.as_blocks(), (0, m), b.as_blocks(), &mut Stored { c: whole.as_mut() });
+            gemm_transposed(isa, a.as_blocks(), (0, m), b.as_blocks(), &mut stored(whole.as_mut()));
             for first in 0..=k {
                 let part = |x: &Matrix, from: usize, to: usize| {
                     let columns = x.row(0).len();
@@ -297,7 +300,7 @@ fn a_product_in_parts_of_the_depth_is_the_whole_product() {
                 };
                 let mut c = Matrix::new(Place::Heap, (m, n), Layout::padded(3), |_, _| f32::NAN);
                 let (upper, lower) = ((part(&a, 0, first), part(&b, 0, first)), (part(&a, first, k), part(&b, first, k)));
-                gemm_transposed(isa, upper.0.as_blocks(), (0, m), upper.1.as_blocks(), &mut Stored { c: c.as_mut() });
+                gemm_transposed(isa, upper.0.as_blocks(), (0, m), upper.1.as_blocks(), &mut stored(c.as_mut()));
                 gemm_transposed(isa, lower.0.as_blocks(), (0, m), lower.1.as_blocks(), &mut Accumulated { c: c.as_mut() });
                 c.assert_same(&whole, &format_args!("{isa}, {m} x {n}, depth {first} + {}", k - first));
             }
@@ -315,7 +318,7 @@ fn a_chain_runs_from_the_bias_through_increasing_depth() {
             let b = Matrix::new(Place::Heap, (4, n), Layout::padded(1), |p, _| [1.0, 1e8, -1e8, 3.0][p]);
             let bias = vec![5.0; n];
             let mut c = Matrix::new(Place::Heap, (m, n), Layout::padded(1), |_, _| f32::NAN);
-            gemm(isa, a.as_ref(), b.as_ref(), &mut Biased { bias: &bias, c: c.as_mut() });
+            gemm(isa, a.as_ref(), b.as_ref(), &mut biased(&bias, c.as_mut()));
             for i in 0..m {
                 // 5 + 1 is lost in 1e8, whose neighbours are 8 apart, but for rounding up to 8; then 8 + 3.
                 assert_same(c.row(i), &vec![11.0; n], &isa);
@@ -349,7 +352,7 @@ fn within_the_bound(rng: &mut Rng, (m, n, k): (usize, usize, usize)) -> usize {
         let roundings = (k + usize::from(!isa.fused())) as f64;
         let gamma = roundings * u / (1.0 - roundings * u);
         let mut c = Matrix::new(Place::Heap, (m, n), Layout::padded(1), |_, _| f32::NAN);
-        gemm(isa, a.as_ref(), b.as_ref(), &mut Biased { bias: &bias, c: c.as_mut() });
+        gemm(isa, a.as_ref(), b.as_ref(), &mut biased(&bias, c.as_mut()));
         for (i, truth) in truth.chunks(n).enumerate() {
             for (j, (&found, &(exact, magnitude))) in c.row(i).iter().zip(truth).enumerate() {
                 let (error, bound) = ((f64::from(found) - exact).abs(), gamma * magnitude);
@@ -440,7 +443,7 @@ fn a_nan_reaches_its_row_and_column_and_nothing_else() {
             let a = Matrix::new(Place::Heap, (m, k), Layout::padded(1), |r, q| if (r, q) == (i, p) { f32::NAN } else { 1.0 });
             let b = Matrix::new(Place::Heap, (k, n), Layout::padded(1), |q, c| if (q, c) == (p, j) { f32::NAN } else { 1.0 });
             let mut c = Matrix::new(Place::Heap, (m, n), Layout::padded(1), |_, _| f32::NAN);
-            gemm(isa, a.as_ref(), b.as_ref(), &mut Stored { c: c.as_mut() });
+            gemm(isa, a.as_ref(), b.as_ref(), &mut stored(c.as_mut()));
             for row in 0..m {
                 for column in 0..n {
                     let value = c.row(row)[column];

@@ -295,6 +295,7 @@ fn in_tiles<E: Epilogue, const TRANSPOSED: bool>(
         };
         return run_panel(isa, (m, vectors), product, &panel, epilogue);
     }
+    let fetches = k * n >= outside;
     let panels = cover_by_panels(tile_rows, vectors, panel_vectors);
     let depths = match epilogue.partial_sums() {
         Some(_) if k > 0 => Cover::new(k, longest_depth(tile_rows, panel_vectors, product)),
@@ -321,11 +322,11 @@ fn in_tiles<E: Epilogue, const TRANSPOSED: bool>(
                         panels: beside,
                         starts: first == 0,
                         ends: first + len == k,
-                        fetches: k * n >= outside && !packs,
+                        fetches: fetches && !packs,
                         tiles_above: 0,
                         tiles_in_all: tiles.larger + tiles.smaller,
                     };
-                    let copied = packs.then(|| packed::panel(isa, &part, panel.column, k * n >= outside, room));
+                    let copied = packs.then(|| packed::panel(isa, &part, panel.column, fetches, room));
                     let part = copied.as_ref().unwrap_or(&part);
                     let row = first_row + tiles.larger * (tiles.size + 1);
                     let below = Panel { row, tiles: tiles.smaller, tiles_above: tiles.larger, ..panel };

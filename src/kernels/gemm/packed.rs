@@ -22,7 +22,8 @@ pub(super) fn is_faster<const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, 
         && are_narrow(tile_rows, panel_vectors(tile_rows, m))
 }
 
-/// The product for the vector of columns from `column` on, with a copy of what it reads of B in `room`. Asks for the columns behind if it `fetches`.
+/// The product for the vector of columns from `column` on, with a copy of what it reads of B in `room`. Asks for what the next panel will read of B if
+/// it `fetches`.
 pub(super) fn panel<'a, const TRANSPOSED: bool>(
     isa: Isa,
     product: &'a Product<'_, TRANSPOSED>,

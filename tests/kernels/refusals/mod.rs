@@ -1,9 +1,9 @@
 //! What does not fit is refused, with both numbers.
 
-use crate::support::ends::{OfRows, OfWeights, biased_relu, relu_backward, updated_by_sgd};
+use crate::support::ends::{biased, biased_relu, relu_backward, stored, updated_by_sgd};
 use selvedge::kernels::activations::prelu_forward_in_place;
 use selvedge::kernels::gather::{Scaling, gather, gather_bytes};
-use selvedge::kernels::gemm::{Accumulated, Biased, Either, RowBlocks, Stored, gemm, gemm_shared, gemm_transposed};
+use selvedge::kernels::gemm::{Accumulated, RowBlocks, gemm, gemm_shared, gemm_transposed};
 use selvedge::kernels::loss::{RowWeights, softmax_cross_entropy, softmax_cross_entropy_one_hot, squared_error};
 use selvedge::kernels::merge::{add, copy};
 use selvedge::kernels::optimizers::{Sgd, add_penalty, update};
@@ -71,20 +71,20 @@ refusals! { isa, c:
     "elements apart expected, found 100 elements" => RowBlocks::new(c, (4, 1, 1), 1, usize::MAX / 3 * 2 + 1);
 
     a_product_of_two_depths,
-    "A is 2 x 3: B of 3 rows expected, found 4" => gemm(isa, matrix(2, 3), matrix(4, 5), &mut Stored { c: MatMut::new(c, 2, 5, 5) });
+    "A is 2 x 3: B of 3 rows expected, found 4" => gemm(isa, matrix(2, 3), matrix(4, 5), &mut stored(MatMut::new(c, 2, 5, 5)));
     a_shared_product_of_two_depths,
     "A is 2 x 3: B of 3 rows expected, found 4" =>
-        gemm_shared(isa, matrix(2, 3), matrix(4, 5), &mut Stored { c: MatMut::new(c, 2, 5, 5) });
+        gemm_shared(isa, matrix(2, 3), matrix(4, 5), &mut stored(MatMut::new(c, 2, 5, 5)));
     a_product_into_a_smaller_matrix,
-    "C: 2 x 5 expected, found 2 x 4" => gemm(isa, matrix(2, 3), matrix(3, 5), &mut Stored { c: MatMut::new(c, 2, 4, 4) });
+    "C: 2 x 5 expected, found 2 x 4" => gemm(isa, matrix(2, 3), matrix(3, 5), &mut stored(MatMut::new(c, 2, 4, 4)));
     a_product_added_to_a_larger_matrix,
     "C: 2 x 5 expected, found 3 x 5" => gemm(isa, matrix(2, 3), matrix(3, 5), &mut Accumulated { c: MatMut::new(c, 3, 5, 5) });
     a_bias_of_another_length,
     "bias: 5 elements expected, found 4" =>
-        gemm(isa, matrix(2, 3), matrix(3, 5), &mut Biased { bias: &[0.0; 4], c: MatMut::new(c, 2, 5, 5) });
+        gemm(isa, matrix(2, 3), matrix(3, 5), &mut biased(&[0.0; 4], MatMut::new(c, 2, 5, 5)));
     a_biased_product_into_another_matrix,
     "C: 2 x 5 expected, found 5 x 2" =>
-        gemm(isa, matrix(2, 3), matrix(3, 5), &mut Biased { bias: &[0.0; 5], c: MatMut::new(c, 5, 2, 2) });
+        gemm(isa, matrix(2, 3), matrix(3, 5), &mut biased(&[0.0; 5], MatMut::new(c, 5, 2, 2)));
     a_mask_of_another_length,
     "mask: 4 elements expected, found 2" =>
         gemm(isa, matrix(2, 1), matrix(1, 17), &mut biased_relu(&[0.0; 17], MatMut::new(c, 2, 17, 17), &mut [0; 2]));
@@ -96,10 +96,10 @@ refusals! { isa, c:
         gemm(isa, matrix(2, 3), matrix(3, 5), &mut relu_backward(&[0; 2], MatMut::new(c, 1, 5, 5)));
     the_left_of_two_into_another_matrix,
     "C: 2 x 5 expected, found 1 x 5" =>
-        gemm(isa, matrix(2, 3), matrix(3, 5), &mut OfRows::Left(Biased { bias: &[], c: MatMut::new(c, 1, 5, 5) }));
+        gemm(isa, matrix(2, 3), matrix(3, 5), &mut biased(&[], MatMut::new(c, 1, 5, 5)));
     the_right_of_two_into_another_matrix,
     "C: 2 x 5 expected, found 1 x 5" =>
-        gemm(isa, matrix(2, 3), matrix(3, 5), &mut OfWeights::Right(Either::Left(Stored { c: MatMut::new(c, 1, 5, 5) })));
+        gemm(isa, matrix(2, 3), matrix(3, 5), &mut stored(MatMut::new(c, 1, 5, 5)));
     a_relu_with_a_bias_of_another_length,
     "bias: 5 elements expected, found 6" =>
         gemm(isa, matrix(2, 3), matrix(3, 5), &mut biased_relu(&[0.0; 6], MatMut::new(c, 2, 5, 5), &mut []));
@@ -114,16 +114,16 @@ refusals! { isa, c:
         gemm(isa, matrix(2, 3), matrix(3, 5), &mut updated_by_sgd(SGD, c, 4));
     a_transposed_product_of_two_depths,
     "A has 3 rows: B of 3 rows expected, found 4" =>
-        gemm_transposed(isa, blocks(3, 2, 3), (0, 2), blocks(4, 5, 4), &mut Stored { c: MatMut::new(c, 2, 5, 5) });
+        gemm_transposed(isa, blocks(3, 2, 3), (0, 2), blocks(4, 5, 4), &mut stored(MatMut::new(c, 2, 5, 5)));
     a_transposed_product_of_columns_that_are_not_there,
     "columns up to 4 expected, found 2 and 3 more" =>
-        gemm_transposed(isa, blocks(3, 4, 3), (2, 3), blocks(3, 5, 3), &mut Stored { c: MatMut::new(c, 3, 5, 5) });
+        gemm_transposed(isa, blocks(3, 4, 3), (2, 3), blocks(3, 5, 3), &mut stored(MatMut::new(c, 3, 5, 5)));
     a_transposed_product_of_columns_beyond_the_address_space,
     "and 3 more" =>
-        gemm_transposed(isa, blocks(3, 4, 3), (usize::MAX, 3), blocks(3, 5, 3), &mut Stored { c: MatMut::new(c, 3, 5, 5) });
+        gemm_transposed(isa, blocks(3, 4, 3), (usize::MAX, 3), blocks(3, 5, 3), &mut stored(MatMut::new(c, 3, 5, 5)));
     a_transposed_product_of_different_blocks,
     "blocks of 2 rows expected as in A, found 3" =>
-        gemm_transposed(isa, blocks(4, 2, 2), (0, 2), blocks(4, 5, 3), &mut Stored { c: MatMut::new(c, 2, 5, 5) });
+        gemm_transposed(isa, blocks(4, 2, 2), (0, 2), blocks(4, 5, 3), &mut stored(MatMut::new(c, 2, 5, 5)));
 
     sums_of_another_length,
     "sums of 4 columns expected, found 3" => column_sums(isa, blocks(2, 4, 2), &mut c[..3]);

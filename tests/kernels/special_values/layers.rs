@@ -1,7 +1,7 @@
 //! Products with their epilogues, normalization, dropout, and chains of them.
 
 use super::{FINITE_STAYS, MODERATE_STAYS, NAN_IS_MASKED, NAN_STAYS, NO_NAN_OF_FINITE, Op, Rule, SAME, Seen, WIDTH, usual, with};
-use crate::support::ends::{biased_relu, relu_backward, updated_by_row};
+use crate::support::ends::{biased, biased_relu, relu_backward, stored, updated_by_row};
 use selvedge::kernels::dropout::{
     AlphaDropout, Combine, Dropout, alpha_dropout_backward, alpha_dropout_forward, dropout_backward, dropout_forward,
 };
@@ -88,9 +88,9 @@ fn multiply(isa: Isa, epilogue: &str, by_rows: bool, product: &Product) -> [Vec<
     {
         let Product { c, velocity, mask, .. } = &mut found;
         match epilogue {
-            "Stored" => product!(Stored { c: MatMut::new(c, M, WIDTH, WIDTH) }),
+            "Stored" => product!(stored(MatMut::new(c, M, WIDTH, WIDTH))),
             "Accumulated" => product!(Accumulated { c: MatMut::new(c, M, WIDTH, WIDTH) }),
-            "Biased" => product!(Biased { bias: &bias, c: MatMut::new(c, M, WIDTH, WIDTH) }),
+            "Biased" => product!(biased(&bias, MatMut::new(c, M, WIDTH, WIDTH))),
             "BiasedRelu" => product!(biased_relu(&bias, MatMut::new(c, M, WIDTH, WIDTH), mask)),
             "BiasedReluDropout" => {
                 let c = MatMut::new(c, M, WIDTH, WIDTH);
