@@ -158,7 +158,7 @@ fn compare(factors: &Factors<'_>, place: Place, (m, n): (usize, usize), padding:
 }
 
 /// A few columns or, in a quarter of the cases, as many as bring rows 2 KiB or 4 KiB apart, where panels are copied.
-fn padding_of_b(rng: &mut Rng, n: usize) -> usize {
+pub(super) fn padding_of_b(rng: &mut Rng, n: usize) -> usize {
     match rng.usize(..4) {
         0 => n.next_multiple_of(512 * rng.usize(1..=2)) - n,
         _ => rng.usize(..20),

@@ -1,7 +1,7 @@
 //! Products of small integers, which `f32` computes without rounding, and so do epilogues whose factors are powers of two: equal to the
 //! product in `i64`, with operands on the heap and between pages without access.
 
-use super::gemm::{KINDS, Kind, Outputs, Rates, Side};
+use super::gemm::{KINDS, Kind, Outputs, Rates, Side, padding_of_b};
 use crate::support::buffer::{Buffer, Place};
 use crate::support::factors::Factors;
 use crate::support::isas::isas;
@@ -66,7 +66,7 @@ fn random_product(rng: &mut Rng) {
     let (m, n, k) = (rng.usize(..=30), rng.usize(..=100), rng.usize(..=40));
     let transposed = rng.bool();
     let kind = KINDS[rng.usize(..KINDS.len())];
-    let padding = [rng.usize(..4), rng.usize(..4), rng.usize(..4)];
+    let padding = [rng.usize(..4), padding_of_b(rng, n), rng.usize(..4)];
     let rows_per_block = rng.usize(1..=k.max(1));
     let mut integer = || f32::from(rng.i8(-64..=64));
     let layout = |padding, gap| Layout { padding, rows_per_block: if transposed { rows_per_block } else { usize::MAX }, gap };
