@@ -73,16 +73,8 @@ mod tests {
     use crate::kernels::optimizers::Sgd;
     use crate::kernels::{MatMut, MatRef};
     use crate::reference;
+    use crate::reference::samples::{assert_same_bits, numbers};
     use std::vec;
-    use std::vec::Vec;
-
-    fn numbers(len: usize) -> Vec<f32> {
-        (0..len).map(|i| ((i * 2_654_435_761) % 1009) as f32 / 1009.0 - 0.5).collect()
-    }
-
-    fn bits(values: &[f32]) -> Vec<u32> {
-        values.iter().map(|x| x.to_bits()).collect()
-    }
 
     #[test]
     fn copies_are_made_where_rows_compete_and_of_one_block() {
@@ -115,26 +107,26 @@ mod tests {
         for (n, k) in
             [(33, 17), (16, 256), (40, 257), (7, 600), (17, 1024), (17, 1025)].into_iter().filter(|&(_, k)| !cfg!(miri) || k == 17)
         {
-            let (a, b, bias) = (numbers(m * k), numbers((k - 1) * 512 + n), numbers(n));
+            let (a, b, bias) = (numbers(1, m * k), numbers(2, (k - 1) * 512 + n), numbers(3, n));
             let b = MatRef::new(&b, k, n, 512);
             for isa in Isa::available() {
                 let (mut found, mut expected) = (vec![7.0; m * n], vec![7.0; m * n]);
                 let rows = MatRef::new(&a, m, k, k);
                 gemm(isa, rows, b, &mut biased(&bias, MatMut::new(&mut found, m, n, n)));
                 reference::gemm::gemm(isa, rows, b, &mut biased(&bias, MatMut::new(&mut expected, m, n, n)));
-                assert!(bits(&found) == bits(&expected), "{isa}, A B, {m} x {n} x {k}");
+                assert_same_bits(("A B", isa, n, k), &found, &expected);
 
                 let columns = MatRef::new(&a, k, m, m).into();
                 (found, expected) = (vec![7.0; m * n], vec![7.0; m * n]);
                 gemm_transposed(isa, columns, (0, m), b.into(), &mut stored(MatMut::new(&mut found, m, n, n)));
                 let twin = &mut Stored { c: MatMut::new(&mut expected, m, n, n) };
                 reference::gemm::gemm_transposed(isa, columns, (0, m), b.into(), twin);
-                assert!(bits(&found) == bits(&expected), "{isa}, A^T B, {m} x {n} x {k}");
+                assert_same_bits(("A^T B", isa, n, k), &found, &expected);
 
                 let by_sgd = |weights| Updated { rule: Sgd { learning_rate: 0.1 }, parameters: [weights], leading_dimension: n };
                 gemm_transposed(isa, columns, (0, m), b.into(), &mut updated(by_sgd(&mut found)));
                 reference::gemm::gemm_transposed(isa, columns, (0, m), b.into(), &mut by_sgd(&mut expected));
-                assert!(bits(&found) == bits(&expected), "{isa}, A^T B updated, {m} x {n} x {k}");
+                assert_same_bits(("A^T B updated", isa, n, k), &found, &expected);
             }
         }
     }
