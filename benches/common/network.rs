@@ -7,6 +7,7 @@ use selvedge::exec::{Batch, Clipping, Context, Inputs, Step, Targets, predict, t
 use selvedge::kernels::gather::Scaling;
 use selvedge::kernels::optimizers::{AdamSettings, Momentum, MomentumKind, Optimizer};
 use selvedge::memory::vec_in_huge_pages;
+use selvedge::model::{Compile, Dense, Sequential, Sgd};
 use selvedge::parallel::{Executor, Pool, Serial};
 use selvedge::plan::{Activation, BatchNorm, Chain, LayerSpec, Memory, Network, Plan, Region, sequential};
 use selvedge::simd::Isa;
@@ -92,9 +93,13 @@ pub(super) fn candidates() -> Vec<Candidate> {
         }
         for (name, chain) in &TINY {
             let operations = Plan::inference(chain.network(), 1, 1).operations_per_row();
-            let against = vec![Against::peak(isa, 1, operations), Against::other("loop", loop_id(name))];
-            let id = id("inference", "predict", isa, tiny_size(name), 1);
-            all.push(Candidate::new(id, against, move || open_predict(chain.network(), isa, 1, 1)));
+            let mut tiny = |operation, open: fn(&'static Chain<3>, Isa) -> Runner| {
+                let against = vec![Against::peak(isa, 1, operations), Against::other("loop", loop_id(name))];
+                let id = id("inference", operation, isa, tiny_size(name), 1);
+                all.push(Candidate::new(id, against, move || open(chain, isa)));
+            };
+            tiny("predict", |chain, isa| open_predict(chain.network(), isa, 1, 1));
+            tiny("predict_row", open_predict_row);
         }
     }
     let operations = Plan::inference(TINY[0].1.network(), 1, 1).operations_per_row();
@@ -260,6 +265,21 @@ fn open_predict(network: Network<'static>, isa: Isa, batch: usize, threads: usiz
             predict();
             timed(n, predict)
         })
+    })
+}
+
+/// The same as a user of a model asks for it.
+fn open_predict_row(chain: &Chain<3>, isa: Isa) -> Runner {
+    let layers = chain.network().layers().iter().map(|layer| Dense::new(layer.out_dim).activation(layer.spec.activation));
+    let mut model = Sequential::new(&[chain.network().inputs()[0].columns]);
+    for layer in layers {
+        model = model.add(layer);
+    }
+    let frozen = model.compile(Compile::new(Sgd::default()).isa(isa)).and_then(|model| model.freeze(1)).expect("a model");
+    let (mut scratch, x, mut y) = (frozen.scratch(), [0.5; 6], [0.0; 4]);
+    repeat(move || {
+        frozen.predict_row(black_box(&x), &mut scratch, &mut y);
+        black_box(&y);
     })
 }
 

@@ -3,11 +3,13 @@
 use super::loss::Truth;
 use super::part::{Noise, Part};
 use super::pass::Pass;
+use super::small;
 use super::{Batch, Context, Inputs, Report, activation, check, check_trains};
 use crate::kernels::softmax::softmax_forward;
 use crate::kernels::{MatMut, merge};
 use crate::parallel::Shares;
 use crate::plan::{Activation, Block, BlockRef, MAX_OUTPUTS, Plan, Purpose, Value};
+use crate::simd::Isa;
 
 /// The outputs of the network for up to [`Plan::batch`](crate::plan::Plan::batch) rows. Nothing is dropped, and normalizations use their
 /// moving statistics.
@@ -71,6 +73,10 @@ fn predict_with(
             found.columns()
         );
     }
+    if let ([Inputs::Rows(x)], [y], true, None) = (inputs, &mut *outputs, plan.is_small() && rows == 1, noise) {
+        small::infer_row(context.isa, plan, parameters, x.row(0), y.row_mut(0));
+        return finish(context.isa, plan, plan.layers().len() - 1, y.reborrow());
+    }
     if plan.parts() == 1 {
         // Nobody to share with: a call on a small network is short, and this is most of it.
         let part = Part { isa: context.isa, plan, parameters, statistics: &[], noise, inputs, first_row: 0, rows, computed: None };
@@ -98,15 +104,20 @@ fn predict_with(
 }
 
 impl Part<'_> {
-    /// Hands an output to the caller, through the activation that training computes with the loss.
+    /// Hands an output to the caller, finished.
     fn finish_output(&self, layer: usize, block: &Block<'_>, mut y: MatMut<'_>) {
         merge::copy(self.plan.output(layer, self.rows).of(block.outputs), y.reborrow());
-        let asked = self.plan.layers()[layer].spec.activation;
-        match asked {
-            Activation::Softmax => softmax_forward(self.isa, y),
-            _ if asked != self.plan.activation(layer) => activation::forward_in_place(self.isa, asked, &[], y),
-            _ => {}
-        }
+        finish(self.isa, self.plan, layer, y);
+    }
+}
+
+/// The activation of a layer that training computes with the loss.
+fn finish(isa: Isa, plan: &Plan<'_>, layer: usize, y: MatMut<'_>) {
+    let asked = plan.layers()[layer].spec.activation;
+    match asked {
+        Activation::Softmax => softmax_forward(isa, y),
+        _ if asked != plan.activation(layer) => activation::forward_in_place(isa, asked, &[], y),
+        _ => {}
     }
 }
 

@@ -32,6 +32,7 @@ mod loss;
 mod part;
 mod pass;
 mod product;
+mod small;
 mod step;
 mod update;
 

@@ -8,7 +8,7 @@ use crate::kernels::norm::{Normalization, affine, fold_into_previous, inverse_de
 use crate::kernels::{MatMut, MatRef};
 use crate::memory::Buffer;
 use crate::parallel::Serial;
-use crate::plan::{self, LayerSpec, MAX_INPUTS, MAX_OUTPUTS, Operation, Plan, arrange};
+use crate::plan::{self, LayerSpec, MAX_INPUTS, MAX_OUTPUTS, Network, Operation, Plan, Sizes, arrange};
 use crate::simd::Isa;
 
 /// A trained model that only predicts: `Send + Sync`, without a lock and without an allocation in a call.
@@ -35,10 +35,12 @@ use crate::simd::Isa;
 /// ```
 #[derive(Debug)]
 pub struct Frozen {
-    network: Lowered,
+    inputs: Vec<plan::Input>,
+    layers: Vec<plan::Layer>,
+    outputs: Vec<plan::Output>,
+    sizes: Sizes,
     parameters: Buffer,
     isa: Isa,
-    rows: usize,
 }
 
 /// What one caller of a [`Frozen`] model needs.
@@ -96,26 +98,17 @@ impl Frozen {
             }
         }
         let outputs = network.outputs.clone();
-        let network = Lowered {
-            inputs,
-            layers,
-            outputs,
-            tensors: Vec::new(),
-            layer_names: Vec::new(),
-            input_names: Vec::new(),
-            output_names: Vec::new(),
-            metrics: Vec::new(),
-        };
-        Ok(Self { network, parameters, isa, rows })
+        let sizes = Plan::inference(Network::new(&inputs, &layers, &outputs)?, rows, 1).sizes();
+        Ok(Self { inputs, layers, outputs, sizes, parameters, isa })
     }
 
     fn plan(&self) -> Plan<'_> {
-        Plan::inference(self.network.network(), self.rows, 1)
+        Plan::of_sizes(Network::checked_before(&self.inputs, &self.layers, &self.outputs), self.sizes)
     }
 
     /// The largest number of rows of a call.
     pub fn rows(&self) -> usize {
-        self.rows
+        self.plan().batch()
     }
 
     /// The memory that a caller needs; it may be used for any number of calls, one at a time.
@@ -136,9 +129,13 @@ impl Frozen {
         assert!(outputs.len() <= MAX_OUTPUTS, "at most {MAX_OUTPUTS} outputs expected, found {}", outputs.len());
         let mut rows = [Inputs::Rows(MatRef::new(&[], 0, 0, 0)); MAX_INPUTS];
         rows.iter_mut().zip(inputs).for_each(|(slot, rows)| *slot = Inputs::Rows(*rows));
-        let plan = self.plan();
-        let context = Context { isa: self.isa, plan: &plan, executor: &Serial::new(1) };
-        predict(&context, &rows[..inputs.len()], &self.parameters, &mut scratch.0, outputs);
+        self.predict_inputs(&rows[..inputs.len()], scratch, outputs);
+    }
+
+    #[track_caller]
+    fn predict_inputs(&self, inputs: &[Inputs<'_>], scratch: &mut Scratch, outputs: &mut [MatMut<'_>]) {
+        let context = Context { isa: self.isa, plan: &self.plan(), executor: &Serial::new(1) };
+        predict(&context, inputs, &self.parameters, &mut scratch.0, outputs);
     }
 
     /// The output for one row, of a model with one input and one output.
@@ -148,7 +145,8 @@ impl Frozen {
     #[track_caller]
     pub fn predict_row(&self, input: &[f32], scratch: &mut Scratch, output: &mut [f32]) {
         let columns = output.len();
-        self.predict(&[MatRef::new(input, 1, input.len(), input.len())], scratch, &mut [MatMut::new(output, 1, columns, columns)]);
+        let input = MatRef::new(input, 1, input.len(), input.len());
+        self.predict_inputs(&[Inputs::Rows(input)], scratch, &mut [MatMut::new(output, 1, columns, columns)]);
     }
 }
 

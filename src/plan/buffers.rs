@@ -44,14 +44,14 @@ impl<'a> Block<'a> {
     /// Carves a block of [`Plan::block_len`] elements.
     #[inline]
     pub(crate) fn carve(plan: &Plan<'_>, block: &'a mut [f32]) -> Self {
-        let (inputs, block) = block.split_at_mut(plan.lengths.inputs);
-        let (outputs, block) = block.split_at_mut(plan.lengths.outputs);
-        let (gradients, block) = block.split_at_mut(plan.lengths.gradients);
-        let (losses, block) = block.split_at_mut(plan.lengths.losses);
-        let (targets, block) = block.split_at_mut(plan.lengths.targets);
-        let (masks, block) = block.split_at_mut(plan.lengths.masks);
-        let (sums, block) = block.split_at_mut(plan.lengths.sums);
-        let scratch = &mut block[..plan.lengths.scratch];
+        let (inputs, block) = block.split_at_mut(plan.sizes.inputs);
+        let (outputs, block) = block.split_at_mut(plan.sizes.outputs);
+        let (gradients, block) = block.split_at_mut(plan.sizes.gradients);
+        let (losses, block) = block.split_at_mut(plan.sizes.losses);
+        let (targets, block) = block.split_at_mut(plan.sizes.targets);
+        let (masks, block) = block.split_at_mut(plan.sizes.masks);
+        let (sums, block) = block.split_at_mut(plan.sizes.sums);
+        let scratch = &mut block[..plan.sizes.scratch];
         Self { inputs, outputs, gradients, losses, targets, masks: bytemuck::cast_slice_mut(masks), sums, scratch }
     }
 }
@@ -121,21 +121,21 @@ impl<'a> BlockRef<'_, 'a> {
     /// A value of the network; inputs as far as they have been gathered.
     pub(crate) fn value(&self, value: Value) -> RowBlocks<'a> {
         match (self.plan.value(value, 0), value) {
-            (Some(region), _) => self.matrix(self.plan.lengths.inputs, region),
+            (Some(region), _) => self.matrix(self.plan.sizes.inputs, region),
             (None, Value::Input(i) | Value::Layer(i)) => self.matrix(0, self.plan.input(i, 0)),
         }
     }
 
     /// The gradient that a layer's backward pass has left: the one by its weighted sums, or what it passes on.
     pub(crate) fn gradient(&self, layer: usize) -> RowBlocks<'a> {
-        self.matrix(self.plan.lengths.inputs + self.plan.lengths.outputs, self.plan.gradient(layer, 0))
+        self.matrix(self.plan.sizes.inputs + self.plan.sizes.outputs, self.plan.gradient(layer, 0))
     }
 
     /// The sums that a layer has kept.
     pub(crate) fn sums(&self, layer: usize) -> RowBlocks<'a> {
         let plan = self.plan;
-        let kept = plan.lengths.losses + plan.lengths.targets + plan.lengths.masks;
-        self.matrix(plan.lengths.inputs + plan.lengths.outputs + plan.lengths.gradients + kept, plan.sums(layer, 0))
+        let kept = plan.sizes.losses + plan.sizes.targets + plan.sizes.masks;
+        self.matrix(plan.sizes.inputs + plan.sizes.outputs + plan.sizes.gradients + kept, plan.sums(layer, 0))
     }
 
     fn matrix(&self, base: usize, region: Region) -> RowBlocks<'a> {
@@ -163,7 +163,7 @@ impl<'a> BlockRef<'_, 'a> {
     /// The losses of each part, behind its hits.
     fn losses_of_parts(&self, output: usize) -> impl Iterator<Item = &'a [f32]> {
         let plan = self.plan;
-        let start = plan.lengths.inputs + plan.lengths.outputs + plan.lengths.gradients + output * plan.losses_of_output();
+        let start = plan.sizes.inputs + plan.sizes.outputs + plan.sizes.gradients + output * plan.losses_of_output();
         self.blocks.chunks_exact(plan.block_len()).map(move |block| &block[start..])
     }
 }

@@ -36,23 +36,23 @@ impl fmt::Display for Plan<'_> {
         }
         total(f, "workspace", self.workspace_len())?;
         total(f, "one block of it", self.block_len())?;
-        let rows = self.lengths.block_rows;
+        let rows = self.sizes.block_rows;
         let mut base = 0;
         for (i, _) in self.inputs().iter().enumerate().filter(|(_, input)| input.place.is_none()) {
             matrix(f, None, "input", base, self.input(i, rows))?;
         }
-        base += self.lengths.inputs;
+        base += self.sizes.inputs;
         for i in 0..self.layers().len() {
             matrix(f, Some(i), "output", base, self.output(i, rows))?;
         }
-        base += self.lengths.outputs;
+        base += self.sizes.outputs;
         if let Purpose::Training = self.purpose() {
             for i in 0..self.layers().len() {
                 matrix(f, Some(i), "gradient", base, self.gradient(i, rows))?;
             }
         }
-        base += self.lengths.gradients;
-        for (name, len) in [("losses", self.lengths.losses), ("targets", self.lengths.targets), ("masks", self.lengths.masks)] {
+        base += self.sizes.gradients;
+        for (name, len) in [("losses", self.sizes.losses), ("targets", self.sizes.targets), ("masks", self.sizes.masks)] {
             if len > 0 {
                 rest(f, name, base, len)?;
             }
@@ -63,15 +63,15 @@ impl fmt::Display for Plan<'_> {
                 matrix(f, Some(i), "sums", base, self.sums(i, rows))?;
             }
         }
-        base += self.lengths.sums;
-        if self.lengths.scratch > 0 {
-            rest(f, "scratch", base, self.lengths.scratch)?;
+        base += self.sizes.sums;
+        if self.sizes.scratch > 0 {
+            rest(f, "scratch", base, self.sizes.scratch)?;
         }
-        if self.lengths.statistics > 0 {
-            total(f, "statistics", self.lengths.statistics)?;
+        if self.sizes.statistics > 0 {
+            total(f, "statistics", self.sizes.statistics)?;
         }
-        if self.lengths.squares > 0 {
-            total(f, "squares of gradients", self.lengths.squares)?;
+        if self.sizes.squares > 0 {
+            total(f, "squares of gradients", self.sizes.squares)?;
         }
         Ok(())
     }

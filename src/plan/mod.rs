@@ -63,17 +63,20 @@ pub enum Purpose {
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a> {
     network: Network<'a>,
+    sizes: Sizes,
+}
+
+/// All that a plan says, but for what is in the network itself: how many elements there are of each kind. A step on a small network takes less time
+/// than to count them again would. So who owns a network, and cannot keep a plan that borrows it, keeps these.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
     batch: usize,
     parts: usize,
     purpose: Purpose,
     /// Whether outputs need to be kept only until the next layer has read them.
     takes_turns: bool,
-    lengths: Lengths,
-}
-
-/// How many elements there are of each kind. A step on a small network takes less time than to count them again would.
-#[derive(Clone, Copy, Debug)]
-struct Lengths {
+    /// Whether a row needs none of these.
+    is_small: bool,
     /// The most rows that a part can have.
     block_rows: usize,
     inputs: usize,
@@ -90,24 +93,6 @@ struct Lengths {
     block: usize,
     statistics: usize,
     squares: usize,
-}
-
-impl Lengths {
-    const NONE: Self = Self {
-        block_rows: 0,
-        inputs: 0,
-        outputs: 0,
-        even_outputs: 0,
-        gradients: 0,
-        losses: 0,
-        targets: 0,
-        masks: 0,
-        sums: 0,
-        scratch: 0,
-        block: 0,
-        statistics: 0,
-        squares: 0,
-    };
 }
 
 impl<'a> Plan<'a> {
@@ -131,7 +116,28 @@ impl<'a> Plan<'a> {
         assert!(batch > 0, "at least 1 row expected, found 0");
         assert!(parts > 0 && parts <= MAX_PARTS, "1 to 64 parts expected");
         let takes_turns = matches!(purpose, Purpose::Inference) && network.is_chain();
-        let mut plan = Self { network, batch, parts, purpose, takes_turns, lengths: Lengths::NONE };
+        let is_small = takes_turns && network.has_small_products_only();
+        let sizes = Sizes {
+            batch,
+            parts,
+            purpose,
+            takes_turns,
+            is_small,
+            block_rows: 0,
+            inputs: 0,
+            outputs: 0,
+            even_outputs: 0,
+            gradients: 0,
+            losses: 0,
+            targets: 0,
+            masks: 0,
+            sums: 0,
+            scratch: 0,
+            block: 0,
+            statistics: 0,
+            squares: 0,
+        };
+        let mut plan = Self { network, sizes };
         // Nothing in a row of the workspace is larger than this sum, and eight such things are less than all of them.
         let mut widest = plan.inputs_per_row() + plan.outputs_per_row() + plan.last().statistics_before;
         let mut i = 0;
@@ -147,19 +153,33 @@ impl<'a> Plan<'a> {
             matches!(elements, Some(elements) if elements <= isize::MAX as usize / 64),
             "a minibatch that fits into memory expected"
         );
-        plan.lengths = plan.count();
+        plan.sizes = plan.count();
         plan
     }
 
+    /// The plan of these sizes for the network that they are of.
+    #[cfg(feature = "model")]
+    #[inline]
+    pub(crate) const fn of_sizes(network: Network<'a>, sizes: Sizes) -> Self {
+        Self { network, sizes }
+    }
+
+    /// What it says beside the network.
+    #[cfg(feature = "model")]
+    pub(crate) const fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
     /// Counts elements of all kinds.
-    const fn count(&self) -> Lengths {
+    const fn count(&self) -> Sizes {
         let last = self.last();
-        let is_training = matches!(self.purpose, Purpose::Training);
-        let rows = self.rows_per_part(self.batch);
+        let is_training = matches!(self.sizes.purpose, Purpose::Training);
+        let rows = self.rows_per_part(self.sizes.batch);
         let width = leading_dimension(last.out_dim);
-        let even_outputs = if self.takes_turns { rows * self.widest_output(0) } else { 0 };
-        let outputs = if self.takes_turns { even_outputs + rows * self.widest_output(1) } else { rows * self.outputs_per_row() };
-        let mut counted = Lengths {
+        let even_outputs = if self.sizes.takes_turns { rows * self.widest_output(0) } else { 0 };
+        let outputs =
+            if self.sizes.takes_turns { even_outputs + rows * self.widest_output(1) } else { rows * self.outputs_per_row() };
+        let mut counted = Sizes {
             block_rows: rows,
             inputs: rows * self.inputs_per_row(),
             outputs,
@@ -167,7 +187,7 @@ impl<'a> Plan<'a> {
             losses: self.outputs().len() * losses_of_output(rows),
             targets: rows * self.targets_before(self.outputs().len()),
             scratch: self.count_scratch(rows),
-            ..Lengths::NONE
+            ..self.sizes
         };
         if is_training {
             counted.gradients = rows * (last.gradients_before + width);
@@ -208,17 +228,17 @@ impl<'a> Plan<'a> {
 
     /// The largest number of rows of a minibatch.
     pub const fn batch(&self) -> usize {
-        self.batch
+        self.sizes.batch
     }
 
     /// The number of parts of a run.
     pub const fn parts(&self) -> usize {
-        self.parts
+        self.sizes.parts
     }
 
     /// What the plan is for.
     pub const fn purpose(&self) -> Purpose {
-        self.purpose
+        self.sizes.purpose
     }
 
     /// The number of columns of the first input of the network.
@@ -263,7 +283,7 @@ impl<'a> Plan<'a> {
 
     /// The number of rows of each part, but for the last ones, when a minibatch has `rows` rows.
     pub const fn rows_per_part(&self, rows: usize) -> usize {
-        rows.div_ceil(self.parts)
+        rows.div_ceil(self.sizes.parts)
     }
 
     /// The number of floating-point operations of one row: two for each multiply-add of the products, in training those of forward,
@@ -273,7 +293,7 @@ impl<'a> Plan<'a> {
         let mut i = 0;
         while i < self.layers().len() {
             let layer = &self.layers()[i];
-            let products = match self.purpose {
+            let products = match self.sizes.purpose {
                 Purpose::Inference => 1,
                 Purpose::Training if self.learns(layer.spec.input) => 3,
                 Purpose::Training => 2,
@@ -292,6 +312,12 @@ impl<'a> Plan<'a> {
             Value::Input(_) => false,
             Value::Layer(i) => self.layers()[i].learns,
         }
+    }
+
+    /// Whether this is inference by layers that a row passes on the stack of its caller: small products, each of the output of the one before.
+    #[inline]
+    pub(crate) const fn is_small(&self) -> bool {
+        self.sizes.is_small
     }
 
     /// What a layer applies in `train_step` and `evaluate`: nothing if its activation is computed with the loss.
@@ -322,19 +348,19 @@ impl<'a> Plan<'a> {
 
     /// Elements of all blocks.
     pub(crate) const fn blocks_len(&self) -> usize {
-        self.parts * self.lengths.block
+        self.sizes.parts * self.sizes.block
     }
 
     /// What a norm of gradients is made of: the sum of squares of each tensor that has a gradient, then room for those of the micro-shards of
     /// one of them.
     pub(crate) const fn squares_range(&self) -> Range<usize> {
-        let start = self.blocks_len() + self.lengths.statistics;
-        start..start + self.lengths.squares
+        let start = self.blocks_len() + self.sizes.statistics;
+        start..start + self.sizes.squares
     }
 
     /// Elements of the part of the workspace that belongs to one part of a run.
     pub(crate) const fn block_len(&self) -> usize {
-        self.lengths.block
+        self.sizes.block
     }
 
     const fn most_rows_of_weights(&self) -> usize {
@@ -370,7 +396,7 @@ impl<'a> Plan<'a> {
     }
 
     pub(crate) const fn losses_of_output(&self) -> usize {
-        losses_of_output(self.lengths.block_rows)
+        losses_of_output(self.sizes.block_rows)
     }
 
     /// Elements of a row of targets of all outputs before `output` whose losses take any.
@@ -416,7 +442,7 @@ impl<'a> Plan<'a> {
         let mut i = 0;
         while i < self.layers().len() {
             let layer = &self.layers()[i];
-            let elements = match self.purpose {
+            let elements = match self.sizes.purpose {
                 // If so many rows transpose weights, fewer rows that do not need less than that.
                 Purpose::Training if layer.is_product() && self.learns(layer.spec.input) => {
                     match self.transposes_weights(i, rows) {
@@ -440,7 +466,7 @@ impl<'a> Plan<'a> {
     #[inline]
     pub(crate) const fn input(&self, input: usize, rows: usize) -> Region {
         let Input { columns, before, .. } = self.inputs()[input];
-        Region::new(self.lengths.block_rows * before, rows, columns)
+        Region::new(self.sizes.block_rows * before, rows, columns)
     }
 
     /// Where a value lies among the outputs of a block, for `rows` rows; nowhere for most inputs.
@@ -458,8 +484,8 @@ impl<'a> Plan<'a> {
     /// Where the output of a layer lies among the outputs of a block, for `rows` rows.
     #[inline]
     pub(crate) const fn output(&self, layer: usize, rows: usize) -> Region {
-        if self.takes_turns {
-            let offset = if layer.is_multiple_of(2) { 0 } else { self.lengths.even_outputs };
+        if self.sizes.takes_turns {
+            let offset = if layer.is_multiple_of(2) { 0 } else { self.sizes.even_outputs };
             return Region::new(offset, rows, self.layers()[layer].out_dim);
         }
         self.in_outputs(self.layers()[layer].output, rows, self.layers()[layer].out_dim)
@@ -468,7 +494,7 @@ impl<'a> Plan<'a> {
     #[inline]
     const fn in_outputs(&self, place: Place, rows: usize, columns: usize) -> Region {
         let root = &self.layers()[place.root];
-        let offset = self.lengths.block_rows * root.outputs_before + place.column;
+        let offset = self.sizes.block_rows * root.outputs_before + place.column;
         Region { offset, rows, columns, leading_dimension: leading_dimension(root.out_dim) }
     }
 
@@ -476,27 +502,27 @@ impl<'a> Plan<'a> {
     pub(crate) const fn gradient(&self, layer: usize, rows: usize) -> Region {
         let Layer { gradient, out_dim, .. } = self.layers()[layer];
         let root = &self.layers()[gradient.root];
-        let offset = self.lengths.block_rows * root.gradients_before + gradient.column;
+        let offset = self.sizes.block_rows * root.gradients_before + gradient.column;
         Region { offset, rows, columns: out_dim, leading_dimension: leading_dimension(root.out_dim) }
     }
 
     /// Where the targets of an output lie among the targets of a block, for `rows` rows.
     pub(crate) const fn target(&self, output: usize, rows: usize) -> Region {
-        let offset = self.lengths.block_rows * self.targets_before(output);
+        let offset = self.sizes.block_rows * self.targets_before(output);
         Region::new(offset, rows, self.layers()[self.outputs()[output].layer].out_dim)
     }
 
     /// The words of a layer's mask among the masks of a block.
     pub(crate) const fn mask(&self, layer: usize, rows: usize) -> Range<usize> {
         let layer = &self.layers()[layer];
-        let first = self.lengths.block_rows * layer.words_before;
+        let first = self.sizes.block_rows * layer.words_before;
         first..first + rows * layer.mask_words()
     }
 
     /// Where the sums of a layer lie among those of a block; empty if they are not kept.
     pub(crate) const fn sums(&self, layer: usize, rows: usize) -> Region {
         let layer = &self.layers()[layer];
-        let offset = self.lengths.block_rows * layer.sums_before;
+        let offset = self.sizes.block_rows * layer.sums_before;
         Region::new(offset, if layer.keeps_sums() { rows } else { 0 }, layer.out_dim)
     }
 }

@@ -4,6 +4,7 @@ use super::layer::{Input, Layer, Place};
 use super::region::{Region, leading_dimension};
 use super::spec::{Activation, Dropout, LayerSpec, Loss, Operation, Output, Value};
 use crate::error::PlanError;
+use crate::kernels::gemm::small::is_small;
 
 /// The most inputs that a network may have.
 pub const MAX_INPUTS: usize = 8;
@@ -84,6 +85,13 @@ impl<'a> Network<'a> {
         Ok(Self { inputs, layers, outputs })
     }
 
+    /// The same parts again, which [`Self::new`] has found to fit each other. To find that out takes as long as a row through small layers.
+    #[cfg(feature = "model")]
+    #[inline]
+    pub(crate) const fn checked_before(inputs: &'a [Input], layers: &'a [Layer], outputs: &'a [Output]) -> Self {
+        Self { inputs, layers, outputs }
+    }
+
     /// The inputs.
     pub const fn inputs(&self) -> &'a [Input] {
         self.inputs
@@ -126,6 +134,20 @@ impl<'a> Network<'a> {
             i += 1;
         }
         self.outputs.len() == 1 && self.outputs[0].layer + 1 == self.layers.len()
+    }
+
+    /// Whether each layer is a product with a small matrix, without a normalization and with no slopes of its own.
+    pub(super) const fn has_small_products_only(&self) -> bool {
+        let mut i = 0;
+        while i < self.layers.len() {
+            let layer = &self.layers[i];
+            let is_small = layer.is_product() && is_small(layer.kernel.rows, layer.kernel.leading_dimension);
+            if !is_small || layer.spec.normalization.is_some() || !layer.alpha.is_empty() {
+                return false;
+            }
+            i += 1;
+        }
+        true
     }
 }
 

@@ -6,7 +6,7 @@ mod micro;
 mod packed;
 mod row;
 mod shapes;
-mod small;
+pub(crate) mod small;
 mod sweep;
 
 use super::matrix::MatRef;

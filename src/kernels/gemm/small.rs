@@ -13,18 +13,91 @@ use crate::simd::{Isa, LANES, Simd, SimdOp, unroll};
 const MOST_ELEMENTS: usize = 8 * 1024;
 
 /// The most columns of B. Of more, all that the registers hold go at once in `row`.
-const MOST_COLUMNS: usize = 4 * LANES;
+pub(crate) const MOST_COLUMNS: usize = 4 * LANES;
+
+/// Whether B is small.
+#[inline(always)]
+pub(crate) const fn is_small(rows: usize, columns: usize) -> bool {
+    columns <= MOST_COLUMNS && columns * rows <= MOST_ELEMENTS
+}
 
 /// Whether that is faster than all else.
 #[inline(always)]
 pub(super) fn is_faster(a: &MatRef<'_>, b: &MatRef<'_>) -> bool {
-    a.rows() == 1 && b.columns() <= MOST_COLUMNS && b.columns() * b.rows() <= MOST_ELEMENTS
+    a.rows() == 1 && is_small(b.rows(), b.columns())
 }
 
 /// The product of matrices that fit each other and the epilogue, A of one row.
 #[inline(always)]
 pub(super) fn run(isa: Isa, a: &MatRef<'_>, b: &MatRef<'_>, epilogue: &mut impl Epilogue) {
     isa.run(Small { a: a.row(0), b: b.data(), columns: b.columns(), leading_dimension: b.leading_dimension(), epilogue });
+}
+
+/// `y = x W + b`, or the ReLU of that, for a single row and whole vectors of columns, for which nothing needs a mask.
+///
+/// # Shapes
+/// In vectors: `kernel: [x.len(), y.len()]` without padding, `bias: [y.len()]` or none.
+///
+/// # Panics
+/// If the shapes do not fit each other, or there are not 1 to 4 vectors.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn layer_forward(
+    isa: Isa,
+    x: &[f32],
+    kernel: &[[f32; LANES]],
+    bias: &[[f32; LANES]],
+    is_relu: bool,
+    y: &mut [[f32; LANES]],
+) {
+    let (rows, vectors) = (x.len(), y.len());
+    assert!((1..=MOST_COLUMNS / LANES).contains(&vectors), "1 to 4 vectors of columns expected, found {vectors}");
+    assert!(kernel.len() == rows * vectors, "a kernel of {rows} x {vectors} vectors expected, found {}", kernel.len());
+    assert!(bias.is_empty() || bias.len() == vectors, "a bias of {vectors} vectors expected, found {}", bias.len());
+    isa.run(Layer { x, kernel, bias, is_relu, y });
+}
+
+struct Layer<'a> {
+    x: &'a [f32],
+    kernel: &'a [[f32; LANES]],
+    bias: &'a [[f32; LANES]],
+    is_relu: bool,
+    y: &'a mut [[f32; LANES]],
+}
+
+impl SimdOp for Layer<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        match self.y.len() {
+            1 => self.vectors::<S, 1>(simd),
+            2 => self.vectors::<S, 2>(simd),
+            3 => self.vectors::<S, 3>(simd),
+            _ => self.vectors::<S, 4>(simd),
+        }
+    }
+}
+
+impl Layer<'_> {
+    #[inline(always)]
+    fn vectors<S: Simd, const V: usize>(self, simd: S) {
+        let Self { x, kernel, bias, is_relu, y } = self;
+        let mut sums = [simd.zero(); V];
+        if let Some(bias) = bias.first_chunk::<V>() {
+            unroll!(V, j => sums[j] = simd.load(&bias[j]));
+        }
+        for (&element, row) in x.iter().zip(kernel.as_chunks::<V>().0) {
+            let element = simd.splat(element);
+            unroll!(V, j => sums[j] = simd.mul_add(element, simd.load(&row[j]), sums[j]));
+        }
+        if is_relu {
+            unroll!(V, j => sums[j] = simd.select(simd.le(sums[j], simd.zero()), simd.zero(), sums[j]));
+        }
+        if let Some(y) = y.first_chunk_mut::<V>() {
+            unroll!(V, j => simd.store(sums[j], &mut y[j]));
+        }
+    }
 }
 
 /// The operands, each of its numbers by itself: a matrix, which the caller has just written number by number, is copied two numbers at once, and
