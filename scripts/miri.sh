@@ -23,7 +23,7 @@ done
 
 # The last ones of the loop: AVX-512, and AVX2.
 printf '\n== small rows and random numbers\n'
-miri --lib -- kernels::gemm::small:: kernels::rng:: kernels::dropout::tests::one_mask
+miri --lib -- exec::small:: kernels::gemm::small:: kernels::rng:: kernels::dropout::tests::one_mask
 
 printf '\n== the team\n'
 miri --lib parallel::

@@ -163,8 +163,8 @@ mod tests {
     use crate::kernels::MatMut;
     use crate::kernels::gemm::{Cover, Stored, gemm_transposed};
     use crate::kernels::matrix::MatRef;
+    use crate::reference::samples::{assert_same_bits, numbers};
     use crate::simd::Isa;
-    use std::vec::Vec;
 
     #[test]
     fn two_tiles_fit_where_one_of_twice_the_rows_does() {
@@ -205,7 +205,6 @@ mod tests {
 
     #[test]
     fn interleaved_tiles_have_the_bits_of_others() {
-        let number = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 1009.0 - 0.5;
         for isa in Isa::available() {
             let tallest = tile_rows(isa.tile_rows(), 4);
             // Last vectors that are whole, empty by a half and by less.
@@ -222,7 +221,7 @@ mod tests {
                 (20, 64, 65),
             ];
             for (m, n, k) in shapes {
-                let (a, b): (Vec<f32>, Vec<f32>) = ((0..k * m).map(number).collect(), (0..k * n).map(number).collect());
+                let (a, b) = (numbers(1, k * m), numbers(2, k * n));
                 let (a, b) = (MatRef::new(&a, k, m, m), MatRef::new(&b, k, n, n));
                 let (mut found, mut expected) = (std::vec![7.0; m * n], std::vec![7.0; m * n]);
                 let mut counting = Counting { stored: Stored { c: MatMut::new(&mut found, m, n, n) }, interleaved: 0 };
@@ -232,8 +231,7 @@ mod tests {
                 let expects_some = k <= DEPTH && of_the_most_rows > 1;
                 assert_eq!(counting.interleaved > 0, expects_some, "{isa}, {m} x {n} x {k}");
                 gemm_transposed(isa, a.into(), (0, m), b.into(), &mut stored(MatMut::new(&mut expected, m, n, n)));
-                let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-                assert_eq!(bits(&found), bits(&expected), "{isa}, {m} x {n} x {k}");
+                assert_same_bits((isa, m, n, k), &found, &expected);
             }
         }
     }

@@ -140,20 +140,18 @@ mod tests {
     use crate::exec::ends::{OfRows, biased_relu};
     use crate::kernels::{MatMut, MatRef};
     use crate::reference;
+    use crate::reference::samples::{assert_same_bits, numbers};
     use std::vec::Vec;
 
     /// Every number of groups, more than go at once, and last groups of every number of vectors, whole or not.
     #[test]
     fn one_row_has_the_bits_of_its_twin() {
-        let number = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 1009.0 - 0.5;
         for n in [65, 80, 96, 100, 128, 129, 180, 192, 230, 256, 300, 320, 384, 385, 460, 832] {
             for k in [0, 1, 7] {
                 let ld = n + 5;
                 // The last element of B is the last of its slice.
-                let (a, b): (Vec<f32>, Vec<f32>) = ((0..k).map(number).collect(), (0..k * ld).map(number).collect());
-                let b = &b[..(k * ld).saturating_sub(5)];
-                let bias: Vec<f32> = (0..n).map(|i| number(i + 7)).collect();
-                let (a, b) = (MatRef::new(&a, 1, k, k), MatRef::new(b, k, n, ld));
+                let (a, b, bias) = (numbers(1, k), numbers(2, (k * ld).saturating_sub(5)), numbers(3, n));
+                let (a, b) = (MatRef::new(&a, 1, k, k), MatRef::new(&b, k, n, ld));
                 for isa in Isa::available().filter(|isa| has_registers(isa.tile_rows())) {
                     let product = Product::of_rows(a, b);
                     assert!(is_faster(isa, &product));
@@ -163,8 +161,8 @@ mod tests {
                     };
                     epilogue(&mut expected, &|epilogue| reference::gemm::gemm(isa, a, b, epilogue));
                     epilogue(&mut found, &|epilogue| run(isa, &product, epilogue));
-                    let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-                    assert!(bits(&found.0) == bits(&expected.0) && found.1 == expected.1, "{isa}, 1 x {n} x {k}");
+                    assert_same_bits((isa, n, k), &found.0, &expected.0);
+                    assert_eq!(found.1, expected.1, "{isa}, 1 x {n} x {k}");
                 }
             }
         }

@@ -189,18 +189,17 @@ mod tests {
     use crate::kernels::MatMut;
     use crate::kernels::gemm::gemm;
     use crate::reference;
+    use crate::reference::samples::{assert_same_bits, numbers};
     use std::vec::Vec;
 
     #[test]
     fn a_small_row_has_the_bits_of_its_twin() {
-        let number = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 1009.0 - 0.5;
         for n in (1..=MOST_COLUMNS).filter(|n| n % 16 < 10) {
             for (k, padding) in [(0, 0), (1, 0), (2, 5), (7, 0), (9, 30), (120, 3)] {
                 let leading_dimension = n + padding;
                 // The last element of B is the last of its slice.
                 let elements = (k * leading_dimension).saturating_sub(padding);
-                let (a, b): (Vec<f32>, Vec<f32>) = ((0..k).map(number).collect(), (0..elements).map(number).collect());
-                let bias: Vec<f32> = (0..n).map(|i| number(i + 7)).collect();
+                let (a, b, bias) = (numbers(1, k), numbers(2, elements), numbers(3, n));
                 let (a, b) = (MatRef::new(&a, 1, k, k), MatRef::new(&b, k, n, leading_dimension));
                 assert!(is_faster(&a, &b), "1 x {n} x {k}");
                 for isa in Isa::available() {
@@ -211,11 +210,26 @@ mod tests {
                     }
                     reference::gemm::gemm(isa, a, b, &mut epilogue(&bias, &mut expected));
                     gemm(isa, a, b, &mut epilogue(&bias, &mut found));
-                    let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-                    assert!(bits(&found.0) == bits(&expected.0) && found.1 == expected.1, "{isa}, 1 x {n} x {k}");
+                    assert_same_bits((isa, n, k), &found.0, &expected.0);
+                    assert_eq!(found.1, expected.1, "{isa}, 1 x {n} x {k}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn layers_of_other_shapes_are_refused() {
+        let forward = |rows: usize, kernel: usize, bias: usize, vectors: usize| {
+            let zeros = |len: usize| std::vec![[0.0; LANES]; len];
+            let (x, kernel, bias, mut y) = (std::vec![0.0; rows], zeros(kernel), zeros(bias), zeros(vectors));
+            std::panic::catch_unwind(move || layer_forward(Isa::PORTABLE, &x, &kernel, &bias, true, &mut y)).is_ok()
+        };
+        assert!(forward(3, 6, 2, 2) && forward(3, 6, 0, 2) && forward(0, 0, 4, 4));
+        assert!(!forward(3, 5, 2, 2), "a kernel that is too short");
+        assert!(!forward(3, 7, 2, 2), "a kernel that is too long");
+        assert!(!forward(3, 6, 1, 2), "a bias that is too short");
+        assert!(!forward(3, 0, 0, 0), "no vectors");
+        assert!(!forward(3, 15, 5, 5), "more vectors than registers hold");
     }
 
     #[test]

@@ -127,24 +127,21 @@ mod tests {
     use crate::exec::ends::biased;
     use crate::kernels::{MatMut, MatRef};
     use crate::reference;
-    use std::vec::Vec;
+    use crate::reference::samples::{assert_same_bits, numbers};
 
     /// Depths around multiples of the streams, a last vector that is whole and one that is not.
     #[test]
     fn one_row_has_the_bits_of_its_twin() {
-        let number = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 1009.0 - 0.5;
         for (k, n) in [(1, 1), (23, 40), (24, 16), (25, 17), (100, 33)] {
             let ld = n + 5;
-            let (a, b): (Vec<f32>, Vec<f32>) = ((0..k).map(number).collect(), (0..k * ld).map(number).collect());
-            let bias: Vec<f32> = (0..n).map(|i| number(i + 7)).collect();
+            let (a, b, bias) = (numbers(1, k), numbers(2, k * ld), numbers(3, n));
             let (a, b) = (MatRef::new(&a, 1, k, k), MatRef::new(&b, k, n, ld));
             for isa in Isa::available().filter(|isa| has_registers(isa.tile_rows())) {
                 let mut expected = std::vec![7.0; n];
                 reference::gemm::gemm(isa, a, b, &mut biased(&bias, MatMut::new(&mut expected, 1, n, n)));
                 let mut found = std::vec![7.0; n];
                 run(isa, &Product::of_rows(a, b), &mut biased(&bias, MatMut::new(&mut found, 1, n, n)));
-                let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-                assert!(bits(&found) == bits(&expected), "{isa}, 1 x {n} x {k}");
+                assert_same_bits((isa, n, k), &found, &expected);
             }
         }
     }
