@@ -6,6 +6,7 @@
 use super::epilogue::{Epilogue, Place};
 use super::micro::rows_without_mask;
 use super::shapes::most_vectors;
+use crate::kernels::activations::{Activation, Relu};
 use crate::kernels::matrix::MatRef;
 use crate::simd::{Isa, LANES, Simd, SimdOp, unroll};
 
@@ -92,7 +93,7 @@ impl Layer<'_> {
             unroll!(V, j => sums[j] = simd.mul_add(element, simd.load(&row[j]), sums[j]));
         }
         if is_relu {
-            unroll!(V, j => sums[j] = simd.select(simd.le(sums[j], simd.zero()), simd.zero(), sums[j]));
+            unroll!(V, j => sums[j] = Relu.forward(simd, sums[j]));
         }
         if let Some(y) = y.first_chunk_mut::<V>() {
             unroll!(V, j => simd.store(sums[j], &mut y[j]));
@@ -222,7 +223,7 @@ mod tests {
         let forward = |rows: usize, kernel: usize, bias: usize, vectors: usize| {
             let zeros = |len: usize| std::vec![[0.0; LANES]; len];
             let (x, kernel, bias, mut y) = (std::vec![0.0; rows], zeros(kernel), zeros(bias), zeros(vectors));
-            std::panic::catch_unwind(move || layer_forward(Isa::PORTABLE, &x, &kernel, &bias, true, &mut y)).is_ok()
+            std::panic::catch_unwind(move || layer_forward(Isa::detect(), &x, &kernel, &bias, true, &mut y)).is_ok()
         };
         assert!(forward(3, 6, 2, 2) && forward(3, 6, 0, 2) && forward(0, 0, 4, 4));
         assert!(!forward(3, 5, 2, 2), "a kernel that is too short");
