@@ -60,7 +60,7 @@ mod tests {
                         let exact: f64 = (0..k).map(|p| f64::from(a.row(i)[p]) * f64::from(b.row(p)[j])).sum();
                         let found = expected[i * (n + 3) + j];
                         assert!(
-                            (f64::from(found) - exact).abs() < 1e-4,
+                            (f64::from(found) - exact).abs() < 1e-5,
                             "{isa}, {m} x {n} x {k}: ({i}, {j}) is {found}, not {exact}"
                         );
                     }

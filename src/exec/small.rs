@@ -14,12 +14,9 @@ use crate::simd::Isa;
 pub(super) fn infer_row(isa: Isa, plan: &Plan<'_>, parameters: &[f32], x: &[f32], y: &mut [f32]) {
     let [mut even, mut odd] = [Aligned([0.0; MOST_COLUMNS]); 2];
     let (mut to, mut from) = (&mut even.0, &mut odd.0);
-    let last = plan.layers().len() - 1;
     for (i, layer) in plan.layers().iter().enumerate() {
         let x = if i == 0 { x } else { &from[..layer.in_dim] };
-        // Of a chain, only the last activation can be the loss's.
-        let activation = if i == last { plan.activation(i) } else { layer.spec.activation };
-        layer_forward(isa, layer, activation, parameters, x, to);
+        layer_forward(isa, layer, plan.activation(i), parameters, x, to);
         core::mem::swap(&mut from, &mut to);
     }
     y.copy_from_slice(&from[..y.len()]);
