@@ -8,7 +8,10 @@ use crate::error::IsaError;
 /// A value is proof of that: the only ways to get one are [`Isa::detect`], [`Isa::available`], [`Isa::from_name`],
 /// [`Isa::select`] and [`Isa::PORTABLE`], and they look before they answer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Isa(Kind);
+pub struct Isa {
+    kind: Kind,
+    is_intel: bool,
+}
 
 /// The one list of run-time instruction sets, best first. Each line makes the token, its detection, its name and the function
 /// that carries its target features.
@@ -45,7 +48,7 @@ macro_rules! instruction_sets {
                         #[cfg(target_arch = "x86_64")]
                         $name => {
                             let present = true $(&& detected!($feature))+;
-                            if present { Ok(Isa(Kind::$kind)) } else { Err(IsaError::Unavailable { name: $name }) }
+                            if present { Ok(Isa { kind: Kind::$kind, is_intel: is_intel() }) } else { Err(IsaError::Unavailable { name: $name }) }
                         }
                     )*
                     "portable" => Ok(Isa::PORTABLE),
@@ -55,7 +58,7 @@ macro_rules! instruction_sets {
 
             /// The name, as [`Isa::from_name`] takes it.
             pub const fn name(self) -> &'static str {
-                match self.0 {
+                match self.kind {
                     $(#[cfg(target_arch = "x86_64")] Kind::$kind => $name,)*
                     Kind::Portable => "portable",
                 }
@@ -65,7 +68,7 @@ macro_rules! instruction_sets {
             #[inline]
             #[allow(unsafe_code, reason = "entering a function with target features is the purpose of this type")]
             pub fn run<O: SimdOp>(self, op: O) -> O::Output {
-                match self.0 {
+                match self.kind {
                     $(
                         #[cfg(target_arch = "x86_64")]
                         Kind::$kind => {
@@ -104,9 +107,34 @@ instruction_sets! {
     Avx2, super::x86::Avx2, "avx2", ["avx2", "fma", "bmi1", "bmi2", "popcnt"];
 }
 
+/// Whether the processor names Intel as its maker.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[allow(unsafe_code, reason = "the oldest compiler that is promised takes the question for unsafe")]
+fn is_intel() -> bool {
+    use core::arch::x86_64::__cpuid;
+    use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+    // A virtual machine leaves the answer to its host, which takes a while.
+    static ANSWER: AtomicU8 = AtomicU8::new(UNKNOWN);
+    const UNKNOWN: u8 = 2;
+    if ANSWER.load(Relaxed) == UNKNOWN {
+        // SAFETY: every processor with these instruction sets has the instruction, and leaf 0.
+        #[allow(unused_unsafe, reason = "safe in later compilers")]
+        let leaf = unsafe { __cpuid(0) };
+        let maker = [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes);
+        ANSWER.store(u8::from(maker.as_flattened() == b"GenuineIntel"), Relaxed);
+    }
+    ANSWER.load(Relaxed) == 1
+}
+
+/// Miri has no processor to ask.
+#[cfg(all(target_arch = "x86_64", miri))]
+fn is_intel() -> bool {
+    false
+}
+
 impl Isa {
     /// The instruction set that the crate was compiled for: SSE2, NEON, wasm simd128 or scalar code, by way of `wide`.
-    pub const PORTABLE: Isa = Isa(Kind::Portable);
+    pub const PORTABLE: Isa = Isa { kind: Kind::Portable, is_intel: false };
 
     /// The best instruction set of this processor.
     pub fn detect() -> Isa {
@@ -127,11 +155,24 @@ impl Isa {
 
     /// Whether `a * b + c` is rounded once. All instruction sets for which this is true compute the same bits.
     pub const fn fused(self) -> bool {
-        match self.0 {
+        match self.kind {
             Kind::Portable => super::portable::FUSED,
             #[cfg(target_arch = "x86_64")]
             _ => true,
         }
+    }
+
+    /// Whether the processor is one of Intel's. Those with AVX-512 multiply as fast as a Zen 5, two vectors a cycle, but their kernels want other loops:
+    /// a masked load takes one of the two places of a multiply-add; six instructions begin in a cycle, not eight; they look less far ahead; and half a
+    /// vector is multiplied in one place only, so it takes as long as a whole one.
+    pub(crate) const fn is_intel(self) -> bool {
+        self.is_intel
+    }
+
+    /// The same instruction set, with the loops for Intel's processors or with the others.
+    #[cfg(test)]
+    pub(crate) const fn on_intel(self, is_intel: bool) -> Isa {
+        Isa { is_intel, ..self }
     }
 
     /// [`Simd::TILE_ROWS`] of this instruction set.

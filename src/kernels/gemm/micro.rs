@@ -137,17 +137,17 @@ impl<const TRANSPOSED: bool> Product<'_, TRANSPOSED> {
         self.depth.len <= self.depth.per_block - self.depth.first
     }
 
-    /// The product for a vector of columns from `column` on, which reads `copy` instead of B: a whole vector for each row. It must be in one
-    /// block.
+    /// The product for some vectors of columns from `column` on, which reads `copy` instead of B: so many whole vectors for each row. It must be in
+    /// one block.
     #[track_caller]
-    pub(super) fn with_copy<'a>(&'a self, column: usize, copy: &'a [f32]) -> Product<'a, TRANSPOSED> {
-        let Depth { first, len, .. } = self.depth;
-        assert!(self.is_in_one_block() && len > 0 && copy.len() >= len * LANES && column < self.n);
+    pub(super) fn with_copy<'a>(&'a self, (column, vectors): (usize, usize), copy: &'a [f32]) -> Product<'a, TRANSPOSED> {
+        let (Depth { first, len, .. }, stride) = (self.depth, vectors * LANES);
+        assert!(self.is_in_one_block() && len > 0 && copy.len() >= len * stride && column < self.n);
         Product {
-            n: self.n.min(column + LANES),
+            n: self.n.min(column + stride),
             a: &self.a[first * self.a_depth_stride()..],
             b: copy,
-            b_depth_stride: LANES,
+            b_depth_stride: stride,
             first_column: column,
             depth: Depth { first: 0, len, per_block: len, a_block_stride: 0, b_block_stride: 0 },
             ..*self
@@ -175,11 +175,11 @@ const fn few_rows(rows: usize) -> bool {
     rows <= 2
 }
 
-/// Whether every step asks for a row of B, a few rows ahead: in tiles of few rows, and in those of a single vector, whose row of B is one line
-/// somewhere in level 2, not a few beside each other. Of the latter only those without a mask: where there are sixteen registers, the mask has
-/// one, and with one more address a sum of the tile goes through memory.
-const fn asks_for_rows(rows: usize, vectors: usize, whole: bool) -> bool {
-    few_rows(rows) || whole && vectors == 1
+/// Whether every step asks for a row of B, a few rows ahead: in tiles of few rows; where there are sixteen registers, in those of a single vector, whose row
+/// of B is one line somewhere in level 2, not a few beside each other; and on Intel's processors. Of the latter only those without a mask: where
+/// there are sixteen registers, the mask has one, and with one more address a sum of the tile goes through memory.
+const fn asks_for_rows(rows: usize, unmasked: bool) -> bool {
+    few_rows(rows) || unmasked
 }
 
 /// How many rows of the next panel a tile asks for at once: each time is a branch, and many requests would wait for each other.
@@ -202,6 +202,18 @@ pub(super) fn rows_compete(b_depth_stride: usize) -> bool {
 /// In a product that is no deeper, that row is one of the next panel instead.
 pub(super) const SHALLOW: usize = 16;
 
+/// Whether tiles of that shape have a version for rows of B that can be read in whole vectors: the tallest, which do most of the work.
+const fn has_unmasked_version<S: Simd>(rows: usize, vectors: usize) -> bool {
+    let is_wide = vectors >= 3 || !S::MASKED_LOADS_ARE_FREE;
+    is_wide && rows + 1 >= S::TILE_ROWS[vectors - 1]
+}
+
+/// Whether that version is only for panels whose vectors are all whole. Where a mask has a register of its own, the version has masked steps, too,
+/// for rows behind which B ends.
+const fn are_all_whole<S: Simd>(unmasked: bool) -> bool {
+    unmasked && !S::MASKED_LOADS_ARE_FREE
+}
+
 /// Whether tiles of that shape have chains of their own for a last vector that is half empty: the tallest, which do most of the work.
 const fn has_halves<S: Simd>(rows: usize, vectors: usize) -> bool {
     S::HALVES_ARE_FASTER && !few_rows(rows) && rows + 2 >= S::TILE_ROWS[vectors - 1]
@@ -221,6 +233,11 @@ pub(super) struct Panel {
     pub(super) ends: bool,
     /// Whether its tiles ask for the next panel, or leave it to the processor.
     pub(super) fetches: bool,
+    /// Whether tiles read whole vectors of B wherever it has them, and ask for rows ahead, also where masked loads are free: see
+    /// [`Isa::is_intel`].
+    pub(super) unmasked: bool,
+    /// Whether tiles wait for the next where their epilogue has a reason: see [`interleaved`].
+    pub(super) interleaves: bool,
     /// The tiles of other panels at these columns above it, and how many there are in all.
     pub(super) tiles_above: usize,
     pub(super) tiles_in_all: usize,
@@ -275,13 +292,14 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
         assert!(column >= product.first_column && column + width - LANES < product.n);
         // Lower tiles are few, what an even cut leaves over.
         if const { E::INTERLEAVES && ROWS == interleaved::tile_rows(S::TILE_ROWS, VECTORS) }
-            && (tiles > 1 && starts && ends && product.depth.len <= interleaved::DEPTH)
+            && (self.panel.interleaves && tiles > 1 && starts && ends)
         {
             // SAFETY: the rows and columns of the panel exist, as has been checked above.
             return unsafe { interleaved::run::<S, E, TRANSPOSED, ROWS, VECTORS>(simd, product, self.panel, self.epilogue) };
         }
         // Where masks cost something, the tallest tiles, which do most of the work, have a version without.
-        if const { ROWS + 1 >= S::TILE_ROWS[VECTORS - 1] && !S::MASKED_LOADS_ARE_FREE } && product.n - column >= width {
+        let unmasked = if S::MASKED_LOADS_ARE_FREE { self.panel.unmasked } else { product.n - column >= width };
+        if const { has_unmasked_version::<S>(ROWS, VECTORS) } && unmasked {
             self.run_tiles::<S, true>(simd);
         } else {
             self.run_tiles::<S, false>(simd);
@@ -290,9 +308,9 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
 }
 
 impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usize> Tiles<'_, E, TRANSPOSED, ROWS, VECTORS> {
-    /// All tiles of the panels, whose vectors are known to be `WHOLE`, or may need a mask.
+    /// All tiles of the panels, in the version that is `UNMASKED` or in the other.
     #[inline(always)]
-    fn run_tiles<S: Simd, const WHOLE: bool>(self, simd: S) {
+    fn run_tiles<S: Simd, const UNMASKED: bool>(self, simd: S) {
         // Copies, so that the compiler knows that no store of the epilogue changes them.
         let (product, panel) = (*self.product, *self.panel);
         let fetches = panel.fetches && !few_rows(ROWS);
@@ -304,7 +322,10 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
         };
         for number in 0..panel.panels {
             let column = panel.column + number * VECTORS * LANES;
-            let width = if WHOLE { VECTORS * LANES } else { (product.n - column).min(VECTORS * LANES) };
+            let width = match are_all_whole::<S>(UNMASKED) {
+                true => VECTORS * LANES,
+                false => (product.n - column).min(VECTORS * LANES),
+            };
             let next_panel = match column + width {
                 end if end < product.n => width,
                 // The first panel is the next again, for the rows below.
@@ -334,7 +355,7 @@ impl<E: Epilogue, const TRANSPOSED: bool, const ROWS: usize, const VECTORS: usiz
                 };
                 // SAFETY: `run` has checked that all rows and columns of the panel exist.
                 unsafe {
-                    multiply::<S, TRANSPOSED, WHOLE, ROWS, VECTORS>(
+                    multiply::<S, TRANSPOSED, UNMASKED, ROWS, VECTORS>(
                         simd,
                         &product,
                         place,
@@ -363,7 +384,7 @@ fn ask_for<S: Simd, const VECTORS: usize>(simd: S, b: *const f32, b_depth_stride
 /// # Safety
 /// The rows and columns of the tile must exist in the product.
 #[inline(always)]
-unsafe fn multiply<S: Simd, const TRANSPOSED: bool, const WHOLE: bool, const ROWS: usize, const VECTORS: usize>(
+unsafe fn multiply<S: Simd, const TRANSPOSED: bool, const UNMASKED: bool, const ROWS: usize, const VECTORS: usize>(
     simd: S,
     product: &Product<'_, TRANSPOSED>,
     place: Place,
@@ -390,22 +411,22 @@ unsafe fn multiply<S: Simd, const TRANSPOSED: bool, const WHOLE: bool, const ROW
             steps_per_fetch,
             fetch: &mut fetch,
         };
-        let (mut unmasked, mut mask) = (len, None);
-        if !WHOLE && S::MASKED_LOADS_ARE_FREE {
-            mask = Some(last_mask);
-        } else if !WHOLE {
-            unmasked = rows_without_mask(product.b.len(), b, (len, b_depth_stride), VECTORS);
-        }
+        let (steps_at_first, mask) = match (UNMASKED, S::MASKED_LOADS_ARE_FREE) {
+            (true, false) => (len, None),
+            (false, true) => (len, Some(last_mask)),
+            _ => (rows_without_mask(product.b.len(), b, (len, b_depth_stride), VECTORS), None),
+        };
         // SAFETY: rows `first..first + len` of the block are rows of A and B, whose elements lie inside their slices, as the
         // constructors of `Product` have checked, and so do whole vectors of the first rows of B where they are not masked.
         unsafe {
-            if const { !WHOLE && has_halves::<S>(ROWS, VECTORS) } && place.is_half_empty::<VECTORS>() {
-                steps.run::<S, WHOLE, true, ROWS, VECTORS>(simd, unmasked, mask, &mut tile);
+            if const { !UNMASKED && has_halves::<S>(ROWS, VECTORS) } && place.is_half_empty::<VECTORS>() {
+                steps.run::<S, UNMASKED, true, ROWS, VECTORS>(simd, steps_at_first, mask, &mut tile);
             } else {
-                steps.run::<S, WHOLE, false, ROWS, VECTORS>(simd, unmasked, mask, &mut tile);
+                steps.run::<S, UNMASKED, false, ROWS, VECTORS>(simd, steps_at_first, mask, &mut tile);
             }
-            if const { !WHOLE && !S::MASKED_LOADS_ARE_FREE } {
-                steps.run::<S, WHOLE, false, ROWS, VECTORS>(simd, len - unmasked, Some(last_mask), &mut tile);
+            // Where all of a row are whole vectors, or masked, there is no row left.
+            if const { UNMASKED == S::MASKED_LOADS_ARE_FREE } {
+                steps.run::<S, false, false, ROWS, VECTORS>(simd, len - steps_at_first, Some(last_mask), &mut tile);
             }
         }
         (first, remaining) = (0, remaining - len);
@@ -451,7 +472,7 @@ impl<F: FnMut(*const f32), const TRANSPOSED: bool> Steps<'_, F, TRANSPOSED> {
     /// # Safety
     /// In each step, `ROWS` elements of A and `VECTORS` vectors of B, the last one as far as the mask is set, must be readable.
     #[inline(always)]
-    unsafe fn run<S: Simd, const WHOLE: bool, const HALF: bool, const ROWS: usize, const VECTORS: usize>(
+    unsafe fn run<S: Simd, const UNMASKED: bool, const HALF: bool, const ROWS: usize, const VECTORS: usize>(
         &mut self,
         simd: S,
         len: usize,
@@ -469,7 +490,7 @@ impl<F: FnMut(*const f32), const TRANSPOSED: bool> Steps<'_, F, TRANSPOSED> {
                     // As far as the tile below reads: the tile above has asked for what this one does.
                     simd.prefetch::<1>(self.a.wrapping_add(STEPS_AHEAD * self.a_depth_stride + 2 * ROWS - 1));
                 }
-                if const { asks_for_rows(ROWS, VECTORS, WHOLE) } {
+                if const { asks_for_rows(ROWS, UNMASKED) } {
                     unroll!(VECTORS, j => simd.prefetch::<1>(self.b.wrapping_add(j * LANES).wrapping_add(self.ahead)));
                 }
                 self.a = self.a.wrapping_add(self.a_depth_stride);

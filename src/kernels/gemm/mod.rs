@@ -17,7 +17,7 @@ pub use epilogue::{Accumulated, Biased, BiasedRelu, Either, Epilogue, Place, Rel
 pub(super) use epilogue::{check_bias, load_bias, store};
 use micro::{Panel, Product, SHALLOW, check_depth, rows_compete, run_panel};
 pub use shapes::Cover;
-use shapes::{are_narrow, cover_by_panels, panel_vectors};
+use shapes::{are_narrow, are_quick, cover_by_panels, panel_vectors};
 
 /// A matrix whose rows lie in blocks of equal size: row `i` starts at
 /// `(i / rows_per_block) * block_stride + (i % rows_per_block) * leading_dimension`.
@@ -225,13 +225,16 @@ const NARROW_DEPTH: usize = 256;
 /// shallower, and the next one, which is fetched meanwhile, begins where this one ends. One or two rows leave no time for anything but
 /// reading: they go through all columns of a few rows of B before they go on to the next rows.
 ///
-/// Shallower still are narrow panels of many rows, if B comes from memory or its rows drive each other out of the caches; see [`packed`]. With
-/// AVX2 on a Zen 3, 128 x 2048 x 2048 takes 0.93 of the time that it takes at once. Tiles of three rows take their time.
+/// Shallower still are narrow panels of many rows, if B comes from memory, and all panels if its rows drive each other out of the caches; see
+/// [`packed`]. With AVX2 on a Zen 3, 128 x 2048 x 2048 takes 0.93 of the time that it takes at once. Tiles of three rows take their time.
 fn longest_depth<const TRANSPOSED: bool>(tile_rows: [usize; 4], vectors: usize, product: &Product<'_, TRANSPOSED>) -> usize {
     let (m, is_far) = (product.m(), product.depth() * product.n() >= FAR);
     let are_narrow = are_narrow(tile_rows, vectors);
     match m {
-        packed::FEWEST_ROWS.. if are_narrow && rows_compete(product.b_depth_stride) => NARROW_DEPTH,
+        packed::FEWEST_ROWS.. if are_quick(tile_rows) && rows_compete(product.b_depth_stride) => match are_narrow {
+            true => NARROW_DEPTH,
+            false => rows_that_stay(product.b_depth_stride).clamp(SHALLOW, DEPTH),
+        },
         64.. if are_narrow && is_far => NARROW_DEPTH,
         _ if !is_far => DEPTH,
         1 | 2 => SHALLOW,
@@ -239,29 +242,44 @@ fn longest_depth<const TRANSPOSED: bool>(tile_rows: [usize; 4], vectors: usize, 
     }
 }
 
-/// The number of elements of A at once: they stay there, too, while all panels of B come by (256 KiB).
-const ELEMENTS_OF_A: usize = 64 * 1024;
+/// The number of elements of A at once: they stay there, too, while all panels of B come by (512 KiB).
+const ELEMENTS_OF_A: usize = 128 * 1024;
+
+/// How many rows that compete stay in a cache of level 2, some columns of each: as many as half of 1 MiB reaches over.
+const fn rows_that_stay(stride: usize) -> usize {
+    128 * 1024 / stride
+}
+
+/// The number of rows of A at once, of so many elements.
+fn rows_of_a<const TRANSPOSED: bool>(product: &Product<'_, TRANSPOSED>, depth: usize) -> usize {
+    let stride = product.a_row_stride();
+    let compete = !TRANSPOSED && rows_compete(stride);
+    let rows = ELEMENTS_OF_A / depth.max(1);
+    if compete { rows.min(rows_that_stay(stride)).max(SHALLOW) } else { rows.max(1) }
+}
 
 /// The product in tiles, which ask for a B of at least so many elements.
 fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRANSPOSED>, outside: usize, epilogue: &mut E) {
-    if !packed::is_faster(isa, product) {
-        in_tiles(isa, product, outside, &mut [], epilogue);
-    } else if product.depth() <= NARROW_DEPTH || epilogue.partial_sums().is_some() {
-        in_tiles_of_copies::<NARROW_DEPTH, E, TRANSPOSED>(isa, product, outside, epilogue);
-    } else {
-        in_tiles_of_copies::<DEPTH, E, TRANSPOSED>(isa, product, outside, epilogue);
+    let sums_can_wait = epilogue.partial_sums().is_some();
+    let depth = if sums_can_wait { product.depth().min(NARROW_DEPTH) } else { product.depth() };
+    match depth * panel_vectors(isa.tile_rows(), product.m()) {
+        _ if !packed::is_faster(isa, product, sums_can_wait) => in_tiles(isa, product, outside, &mut [], epilogue),
+        ..=NARROW_DEPTH => in_tiles_of_copies::<NARROW_DEPTH, E, TRANSPOSED>(isa, product, outside, epilogue),
+        ..=DEPTH => in_tiles_of_copies::<DEPTH, E, TRANSPOSED>(isa, product, outside, epilogue),
+        // More than a stack should hold.
+        _ => in_tiles(isa, product, outside, &mut [], epilogue),
     }
 }
 
-/// The product in tiles that read copies of B, of as many rows at once. Not inlined: no other product has the stack for copies.
+/// The product in tiles that read copies of B, of as many vectors at once. Not inlined: no other product has the stack for copies.
 #[inline(never)]
-fn in_tiles_of_copies<const ROWS: usize, E: Epilogue, const TRANSPOSED: bool>(
+fn in_tiles_of_copies<const VECTORS: usize, E: Epilogue, const TRANSPOSED: bool>(
     isa: Isa,
     product: &Product<'_, TRANSPOSED>,
     outside: usize,
     epilogue: &mut E,
 ) {
-    in_tiles(isa, product, outside, &mut [[0.0; LANES]; ROWS], epilogue);
+    in_tiles(isa, product, outside, &mut [[0.0; LANES]; VECTORS], epilogue);
 }
 
 /// The product in tiles, which read a copy of B where there is room for one of a panel.
@@ -290,12 +308,15 @@ fn in_tiles<E: Epilogue, const TRANSPOSED: bool>(
             starts: true,
             ends: true,
             fetches: false,
+            unmasked: isa.is_intel(),
+            interleaves: false,
             tiles_above: 0,
             tiles_in_all: 1,
         };
         return run_panel(isa, (m, vectors), product, &panel, epilogue);
     }
     let fetches = k * n >= outside;
+    let interleaves = E::INTERLEAVES && k <= interleaved::DEPTH && !isa.is_intel();
     let panels = cover_by_panels(tile_rows, vectors, panel_vectors);
     let depths = match epilogue.partial_sums() {
         Some(_) if k > 0 => Cover::new(k, longest_depth(tile_rows, panel_vectors, product)),
@@ -304,14 +325,14 @@ fn in_tiles<E: Epilogue, const TRANSPOSED: bool>(
     };
     for (first, len) in depths.parts() {
         let part = product.part(first, len);
-        for (first_row, rows) in Cover::new(m, (ELEMENTS_OF_A / len.max(1)).max(1)).parts() {
+        for (first_row, rows) in Cover::new(m, rows_of_a(product, len)).parts() {
             for (first_vector, vectors, panels) in panels.groups() {
                 let tallest = match interleaved::tile_rows(tile_rows, vectors) {
-                    rows if rows > 0 && E::INTERLEAVES && k <= interleaved::DEPTH => rows,
+                    rows if rows > 0 && interleaves => rows,
                     _ => tile_rows[vectors - 1],
                 };
                 let tiles = Cover::new(rows, tallest);
-                let packs = vectors == 1 && (1..=room.len()).contains(&len);
+                let packs = (1..=room.len()).contains(&(len * vectors));
                 // Panels of one tile are computed without coming back here.
                 let beside = if tiles.larger + tiles.smaller == 1 && !packs { panels } else { 1 };
                 for panel in (0..panels).step_by(beside) {
@@ -323,10 +344,12 @@ fn in_tiles<E: Epilogue, const TRANSPOSED: bool>(
                         starts: first == 0,
                         ends: first + len == k,
                         fetches: fetches && !packs,
+                        unmasked: isa.is_intel(),
+                        interleaves,
                         tiles_above: 0,
                         tiles_in_all: tiles.larger + tiles.smaller,
                     };
-                    let copied = packs.then(|| packed::panel(isa, &part, panel.column, fetches, room));
+                    let copied = packs.then(|| packed::panel(isa, &part, (panel.column, vectors), fetches, room));
                     let part = copied.as_ref().unwrap_or(&part);
                     let row = first_row + tiles.larger * (tiles.size + 1);
                     let below = Panel { row, tiles: tiles.smaller, tiles_above: tiles.larger, ..panel };
@@ -344,9 +367,76 @@ fn in_tiles<E: Epilogue, const TRANSPOSED: bool>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exec::ends::{biased_relu, stored};
+    use crate::kernels::MatMut;
+    use crate::kernels::optimizers::{Momentum, MomentumKind};
+    use crate::reference;
+    use crate::reference::samples::{assert_same_bits, matrix};
+
+    /// Tiles of the two highest heights and lower ones, of 3 and 4 vectors of which the last is whole or is not, in one block of the depth and in
+    /// two. Behind the last row B ends, and whatever else is read beyond a row is NaN.
+    #[test]
+    fn the_loops_for_intel_have_the_bits_of_others() {
+        let shapes = [
+            (8, 48, 40),
+            (23, 45, 17),
+            (17, 61, 9),
+            (6, 64, 33),
+            (11, 100, 12),
+            (9, 112, 5),
+            (8, 40, 1030),
+            (3, 300, 7),
+            (20, 17, 1),
+        ];
+        for (m, n, k) in shapes.into_iter().filter(|&(.., k)| !cfg!(miri) || k < 40) {
+            let stride = n + 5;
+            let (rows, columns, b) = (matrix(1, m, k, k), matrix(2, k, m, m), matrix(3, k, n, stride));
+            let (b, bias) = (MatRef::new(&b[..(k - 1) * stride + n], k, n, stride), matrix(4, 1, n, n));
+            for isa in Isa::available().flat_map(|isa| [true, false].map(|is_intel| isa.on_intel(is_intel))) {
+                let context = (isa, isa.is_intel(), m, n, k);
+                let (mut found, mut expected) = (std::vec![7.0; m * n], std::vec![7.0; m * n]);
+                let (mut mask, mut expected_mask) = (std::vec![7; m * n.div_ceil(LANES)], std::vec![9; m * n.div_ceil(LANES)]);
+                let a = MatRef::new(&rows, m, k, k);
+                gemm(isa, a, b, &mut biased_relu(&bias, MatMut::new(&mut found, m, n, n), &mut mask));
+                let twin = &mut biased_relu(&bias, MatMut::new(&mut expected, m, n, n), &mut expected_mask);
+                reference::gemm::gemm(isa, a, b, twin);
+                assert_same_bits(("A B", context), &found, &expected);
+                assert_eq!(mask, expected_mask, "{context:?}");
+
+                // In two blocks of rows, which lie behind each other.
+                let half = k.div_ceil(2);
+                let a = RowBlocks::new(&columns, (k, m, m), half, half * m);
+                let b = RowBlocks::new(b.data(), (k, n, stride), half, half * stride);
+                gemm_transposed(isa, a, (0, m), b, &mut stored(MatMut::new(&mut found, m, n, n)));
+                reference::gemm::gemm_transposed(isa, a, (0, m), b, &mut Stored { c: MatMut::new(&mut expected, m, n, n) });
+                assert_same_bits(("A^T B", context), &found, &expected);
+
+                let rule = Momentum { learning_rate: 0.1, momentum: 0.9, kind: MomentumKind::Classic };
+                let (mut velocity, mut expected_velocity) = (std::vec![0.5; m * n], std::vec![0.5; m * n]);
+                let updated = |weights, velocity| Updated { rule, parameters: [weights, velocity], leading_dimension: n };
+                gemm_transposed(isa, a, (0, m), b, &mut updated(&mut found, &mut velocity));
+                reference::gemm::gemm_transposed(isa, a, (0, m), b, &mut updated(&mut expected, &mut expected_velocity));
+                assert_same_bits(("updated", context), &found, &expected);
+                assert_same_bits(("velocity", context), &velocity, &expected_velocity);
+            }
+        }
+    }
 
     #[test]
-    fn narrow_panels_are_shallow_where_no_cache_keeps_them() {
+    fn as_many_rows_of_a_are_taken_at_once_as_a_cache_keeps() {
+        let data = std::vec![0.0; 64 * 2048];
+        let rows = |leading_dimension, depth| {
+            let a = MatRef::new(&data, 32, 784, leading_dimension);
+            rows_of_a(&Product::of_rows(a, MatRef::new(&data, 784, 10, 16)), depth)
+        };
+        assert_eq!([rows(784, 784), rows(1040, 256), rows(1024, 784), rows(1024, 256), rows(2048, 64)], [167, 512, 128, 128, 64]);
+        let a = MatRef::new(&data, 16, 1024, 2048).into();
+        let b = MatRef::new(&data, 16, 10, 16).into();
+        assert_eq!(rows_of_a(&Product::of_columns(a, 0, 1024, b), 16), 8192);
+    }
+
+    #[test]
+    fn panels_are_shallow_where_no_cache_keeps_them() {
         const AVX512: [usize; 4] = [8, 6, 8, 6];
         const AVX2: [usize; 4] = [6, 2, 1, 1];
         const PORTABLE: [usize; 4] = [3, 1, 0, 0];
@@ -358,8 +448,12 @@ mod tests {
             (AVX2, 1, 64, (2048, 2064), NARROW_DEPTH),
             (AVX2, 1, 63, (2048, 2064), DEPTH / 2),
             (AVX2, 4, 1, (2048, 2048), SHALLOW),
-            (AVX512, 3, 64, (100, 512), DEPTH),
-            (AVX512, 3, 64, (2048, 2048), DEPTH / 2),
+            (AVX512, 3, 64, (100, 512), 256),
+            (AVX512, 3, 64, (100, 528), DEPTH),
+            (AVX512, 3, 16, (1024, 1024), 128),
+            (AVX512, 3, 15, (1024, 1024), DEPTH),
+            (AVX512, 3, 64, (2048, 2048), 64),
+            (AVX512, 3, 64, (2048, 2064), DEPTH / 2),
             (PORTABLE, 1, 64, (100, 512), DEPTH),
         ] {
             let product = Product::of_rows(MatRef::new(&data, m, 1024, 1024), MatRef::new(&data, 1024, n, leading_dimension));

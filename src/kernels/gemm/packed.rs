@@ -4,62 +4,75 @@
 //! are a line of each row, which no cache then keeps from one tile to the next. A copy has its lines beside each other: 256 rows are 16 KiB, which stay
 //! in level 1, and more a good part of level 2. What that gains is on the module's page. Where rows do not compete, as in a plan, whose rows are padded,
 //! a copy takes longer than it saves.
+//!
+//! Wide panels, whose tiles take their time for each row, need no more than that level 2 keeps them. So the depth is cut into blocks of few rows instead, if
+//! sums can wait in C between two blocks; if they cannot, as in the step of an optimizer, wide panels are copied, too.
 
 use super::micro::{Product, SHALLOW, rows_compete};
-use super::shapes::{are_narrow, panel_vectors};
+use super::shapes::{are_quick, panel_vectors};
 use crate::simd::{Isa, LANES, Simd, SimdOp};
 
-/// The fewest rows of A for which that is faster: three tiles.
+/// The fewest rows of A for which that is faster: two or three tiles.
 pub(super) const FEWEST_ROWS: usize = 16;
 
+/// The same where panels are wide.
+const FEWEST_ROWS_OF_WIDE: usize = 128;
+
 /// Whether that is faster than to read B where it lies.
-pub(super) fn is_faster<const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRANSPOSED>) -> bool {
-    let (m, tile_rows) = (product.m(), isa.tile_rows());
-    m >= FEWEST_ROWS
+pub(super) fn is_faster<const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRANSPOSED>, sums_can_wait: bool) -> bool {
+    let fewest_rows = match panel_vectors(isa.tile_rows(), product.m()) {
+        1 => FEWEST_ROWS,
+        _ if sums_can_wait => usize::MAX,
+        _ => FEWEST_ROWS_OF_WIDE,
+    };
+    product.m() >= fewest_rows
         && product.depth() > SHALLOW
         && rows_compete(product.b_depth_stride)
         && product.is_in_one_block()
-        && are_narrow(tile_rows, panel_vectors(tile_rows, m))
+        && are_quick(isa.tile_rows())
 }
 
-/// The product for the vector of columns from `column` on, with a copy of what it reads of B in `room`. Asks for what the next panel will read of B if
+/// The product for some vectors of columns from `column` on, with a copy of what it reads of B in `room`. Asks for what the next panel will read of B if
 /// it `fetches`.
 pub(super) fn panel<'a, const TRANSPOSED: bool>(
     isa: Isa,
     product: &'a Product<'_, TRANSPOSED>,
-    column: usize,
+    (column, vectors): (usize, usize),
     fetches: bool,
     room: &'a mut [[f32; LANES]],
 ) -> Product<'a, TRANSPOSED> {
     let first = product.depth.first * product.b_depth_stride + column;
-    let width = LANES.min(product.n() - column);
-    let copy = &mut room[..product.depth()];
-    isa.run(Copy { b: &product.b[first..], stride: product.b_depth_stride, width, fetches, copy });
-    product.with_copy(column, room.as_flattened())
+    let width = (vectors * LANES).min(product.n() - column);
+    let copy = &mut room[..product.depth() * vectors];
+    isa.run(Copy { b: &product.b[first..], stride: product.b_depth_stride, width, fetches, copy, vectors });
+    product.with_copy((column, vectors), room.as_flattened())
 }
 
-/// Copies `width` columns of B, a whole vector for each row.
+/// Copies `width` columns of B, so many whole vectors for each row.
 struct Copy<'a> {
     b: &'a [f32],
     stride: usize,
     width: usize,
     fetches: bool,
     copy: &'a mut [[f32; LANES]],
+    vectors: usize,
 }
 
 impl SimdOp for Copy<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { b, stride, width, fetches, copy } = self;
-        for (p, copy) in copy.iter_mut().enumerate() {
+        let Self { b, stride, width, fetches, copy, vectors } = self;
+        for (p, copy) in copy.chunks_exact_mut(vectors).enumerate() {
             let row = &b[p * stride..][..width];
-            match row.try_into() {
-                Ok(row) => simd.store(simd.load(row), copy),
-                Err(_) => copy[..width].copy_from_slice(row),
-            }
-            if fetches {
-                simd.prefetch::<2>(row.as_ptr().wrapping_add(LANES));
+            for (vector, copy) in row.chunks(LANES).zip(copy) {
+                match vector.try_into() {
+                    Ok(vector) => simd.store(simd.load(vector), copy),
+                    Err(_) => copy[..vector.len()].copy_from_slice(vector),
+                }
+                if fetches {
+                    simd.prefetch::<2>(vector.as_ptr().wrapping_add(vectors * LANES));
+                }
             }
         }
     }
@@ -81,21 +94,31 @@ mod tests {
         let data = vec![0.0; 40 * 1024];
         let b = |columns, leading_dimension| MatRef::new(&data, 40, columns, leading_dimension);
         for isa in Isa::available() {
-            let narrow = isa.tile_rows()[0] > 3 && panel_vectors(isa.tile_rows(), 16) == 1;
+            let is_narrow = panel_vectors(isa.tile_rows(), 16) == 1;
+            // Where sums can wait, and where they cannot.
+            let (few, many) = match are_quick(isa.tile_rows()) {
+                false => ([false; 2], [false; 2]),
+                true if is_narrow => ([true; 2], [true; 2]),
+                true => ([false; 2], [false, true]),
+            };
             for (m, b, expected) in [
-                (16, b(100, 512), narrow),
-                (16, b(1024, 1024), narrow),
-                (15, b(1024, 1024), false),
-                (16, b(100, 528), false),
-                (16, b(100, 256), false),
+                (16, b(100, 512), few),
+                (16, b(1024, 1024), few),
+                (15, b(1024, 1024), [false; 2]),
+                (127, b(1024, 1024), few),
+                (128, b(1024, 1024), many),
+                (128, b(100, 528), [false; 2]),
+                (128, b(100, 256), [false; 2]),
             ] {
                 let a = MatRef::new(&data, m, 40, 40);
-                assert_eq!(is_faster(isa, &Product::of_rows(a, b)), expected, "{isa}, {m} rows, {b:?}");
+                let found = [true, false].map(|sums_can_wait| is_faster(isa, &Product::of_rows(a, b), sums_can_wait));
+                assert_eq!(found, expected, "{isa}, {m} rows, {b:?}");
             }
-            for (rows_per_block, expected) in [(40, narrow), (20, false)] {
-                let blocks = RowBlocks::new(&data, (40, 100, 512), rows_per_block, rows_per_block * 512);
-                let product = Product::of_columns(blocks, 0, 16, blocks);
-                assert_eq!(is_faster(isa, &product), expected, "{isa}, blocks of {rows_per_block} rows");
+            for (rows_per_block, expected) in [(40, many), (20, [false; 2])] {
+                let blocks = RowBlocks::new(&data, (40, 200, 512), rows_per_block, rows_per_block * 512);
+                let product = Product::of_columns(blocks, 0, 128, blocks);
+                let found = [true, false].map(|sums_can_wait| is_faster(isa, &product, sums_can_wait));
+                assert_eq!(found, expected, "{isa}, blocks of {rows_per_block} rows");
             }
         }
     }
@@ -103,10 +126,20 @@ mod tests {
     /// Depths on both sides of a block and of the longest copy, and a last vector that is not whole. Behind the last row B ends.
     #[test]
     fn copies_change_no_bit() {
-        let m = 19;
-        for (n, k) in
-            [(33, 17), (16, 256), (40, 257), (7, 600), (17, 1024), (17, 1025)].into_iter().filter(|&(_, k)| !cfg!(miri) || k == 17)
-        {
+        let shapes = [
+            (19, 33, 17),
+            (19, 16, 256),
+            (19, 40, 257),
+            (19, 7, 600),
+            (19, 17, 1024),
+            (19, 17, 1025),
+            (130, 61, 256),
+            (129, 49, 257),
+            (128, 64, 300),
+            (128, 40, 341),
+            (128, 40, 342),
+        ];
+        for (m, n, k) in shapes.into_iter().filter(|&(_, _, k)| !cfg!(miri) || k == 17) {
             let (a, b, bias) = (numbers(1, m * k), numbers(2, (k - 1) * 512 + n), numbers(3, n));
             let b = MatRef::new(&b, k, n, 512);
             for isa in Isa::available() {

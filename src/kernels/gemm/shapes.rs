@@ -78,9 +78,14 @@ pub(super) fn panel_vectors(tile_rows: [usize; 4], m: usize) -> usize {
     (1..=4).max_by_key(key).unwrap_or(1)
 }
 
-/// Whether panels of so many vectors are a line of each row of B, in tiles that are quick enough to wait for those: three rows are not.
+/// Whether tiles are quick enough to wait for what they read of B: three rows are not.
+pub(super) const fn are_quick(tile_rows: [usize; 4]) -> bool {
+    tile_rows[0] > 3
+}
+
+/// Whether panels of so many vectors are a line of each row of B, in tiles that wait for those.
 pub(super) const fn are_narrow(tile_rows: [usize; 4], vectors: usize) -> bool {
-    vectors == 1 && tile_rows[0] > 3
+    vectors == 1 && are_quick(tile_rows)
 }
 
 /// The panels of a product of so many vectors, most of `panel_vectors` vectors: the others have one more, if their tiles keep as many
