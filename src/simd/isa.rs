@@ -1,4 +1,4 @@
-//! [`Isa`]: which instruction sets there are, which of them this processor has, and how to run on one.
+//! [`Isa`]: which instruction sets there are, which of them this processor has, whose processor it is, and how to run on one.
 
 use super::{Simd, SimdOp, portable::Portable};
 use crate::error::IsaError;

@@ -65,7 +65,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The largest number of rows of a GEMM tile of 1, 2, 3 and 4 vectors in a row for which all accumulators stay in registers;
     /// 0 where a tile so wide does not fit.
     const TILE_ROWS: [usize; 4];
-    /// Whether a masked load is about as fast as another, so that GEMM tiles need no version of their own for whole vectors.
+    /// Whether a masked load is about as fast as another, so that GEMM tiles need no version of their own for whole vectors; but for processors of
+    /// Intel's, see `Isa::is_intel`.
     const MASKED_LOADS_ARE_FREE: bool;
     /// Whether [`Simd::mul_add_half`] takes half the time of [`Simd::mul_add`], so that GEMM tiles need a version of their own for a last
     /// vector that is half empty.

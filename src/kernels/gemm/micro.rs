@@ -175,9 +175,10 @@ const fn few_rows(rows: usize) -> bool {
     rows <= 2
 }
 
-/// Whether every step asks for a row of B, a few rows ahead: in tiles of few rows; where there are sixteen registers, in those of a single vector, whose row
-/// of B is one line somewhere in level 2, not a few beside each other; and on Intel's processors. Of the latter only those without a mask: where
-/// there are sixteen registers, the mask has one, and with one more address a sum of the tile goes through memory.
+/// Whether every step asks for a row of B, a few rows ahead: in tiles of few rows, and in those that are unmasked.
+///
+/// With sixteen registers these are of a single vector, whose row of B is one line somewhere in level 2, not a few beside each other; with a mask in a
+/// register, one more address would send a sum of the tile through memory. With 32 registers only Intel's processors have them.
 const fn asks_for_rows(rows: usize, unmasked: bool) -> bool {
     few_rows(rows) || unmasked
 }
@@ -424,7 +425,7 @@ unsafe fn multiply<S: Simd, const TRANSPOSED: bool, const UNMASKED: bool, const 
             } else {
                 steps.run::<S, UNMASKED, false, ROWS, VECTORS>(simd, steps_at_first, mask, &mut tile);
             }
-            // Where all of a row are whole vectors, or masked, there is no row left.
+            // Where all vectors are whole, or all rows are read through the mask, none is left.
             if const { UNMASKED == S::MASKED_LOADS_ARE_FREE } {
                 steps.run::<S, false, false, ROWS, VECTORS>(simd, len - steps_at_first, Some(last_mask), &mut tile);
             }

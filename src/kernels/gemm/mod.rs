@@ -245,17 +245,18 @@ fn longest_depth<const TRANSPOSED: bool>(tile_rows: [usize; 4], vectors: usize, 
 /// The number of elements of A at once: they stay there, too, while all panels of B come by (512 KiB).
 const ELEMENTS_OF_A: usize = 128 * 1024;
 
-/// How many rows that compete stay in a cache of level 2, some columns of each: as many as half of 1 MiB reaches over.
-const fn rows_that_stay(stride: usize) -> usize {
-    128 * 1024 / stride
+/// How many rows that compete stay in a cache of level 2, some columns of each: as many as half of 1 MiB reaches over. Of empty rows, which need no
+/// distance, all.
+fn rows_that_stay(stride: usize) -> usize {
+    128 * 1024 / stride.max(1)
 }
 
-/// The number of rows of A at once, of so many elements.
-fn rows_of_a<const TRANSPOSED: bool>(product: &Product<'_, TRANSPOSED>, depth: usize) -> usize {
+/// The number of rows of A at once, of so many elements. Copies of B are made for all of them, so that fewer would take longer.
+fn rows_of_a<const TRANSPOSED: bool>(product: &Product<'_, TRANSPOSED>, depth: usize, copies: bool) -> usize {
     let stride = product.a_row_stride();
     let compete = !TRANSPOSED && rows_compete(stride);
     let rows = ELEMENTS_OF_A / depth.max(1);
-    if compete { rows.min(rows_that_stay(stride)).max(SHALLOW) } else { rows.max(1) }
+    if compete && !copies { rows.min(rows_that_stay(stride)).max(SHALLOW) } else { rows.max(1) }
 }
 
 /// The product in tiles, which ask for a B of at least so many elements.
@@ -325,7 +326,7 @@ fn in_tiles<E: Epilogue, const TRANSPOSED: bool>(
     };
     for (first, len) in depths.parts() {
         let part = product.part(first, len);
-        for (first_row, rows) in Cover::new(m, rows_of_a(product, len)).parts() {
+        for (first_row, rows) in Cover::new(m, rows_of_a(product, len, !room.is_empty())).parts() {
             for (first_vector, vectors, panels) in panels.groups() {
                 let tallest = match interleaved::tile_rows(tile_rows, vectors) {
                     rows if rows > 0 && interleaves => rows,
@@ -425,14 +426,18 @@ mod tests {
     #[test]
     fn as_many_rows_of_a_are_taken_at_once_as_a_cache_keeps() {
         let data = std::vec![0.0; 64 * 2048];
-        let rows = |leading_dimension, depth| {
+        let rows = |leading_dimension, depth, copies| {
             let a = MatRef::new(&data, 32, 784, leading_dimension);
-            rows_of_a(&Product::of_rows(a, MatRef::new(&data, 784, 10, 16)), depth)
+            rows_of_a(&Product::of_rows(a, MatRef::new(&data, 784, 10, 16)), depth, copies)
         };
-        assert_eq!([rows(784, 784), rows(1040, 256), rows(1024, 784), rows(1024, 256), rows(2048, 64)], [167, 512, 128, 128, 64]);
+        assert_eq!([rows(784, 784, false), rows(1040, 256, false)], [167, 512]);
+        assert_eq!([rows(1024, 784, false), rows(1024, 256, false), rows(2048, 64, false)], [128, 128, 64]);
+        assert_eq!(rows(1024, 256, true), 512);
+        let empty = Product::of_rows(MatRef::new(&data, 32, 0, 0), MatRef::new(&data, 0, 10, 16));
+        assert!(rows_of_a(&empty, 0, false) >= 32);
         let a = MatRef::new(&data, 16, 1024, 2048).into();
         let b = MatRef::new(&data, 16, 10, 16).into();
-        assert_eq!(rows_of_a(&Product::of_columns(a, 0, 1024, b), 16), 8192);
+        assert_eq!(rows_of_a(&Product::of_columns(a, 0, 1024, b), 16, false), 8192);
     }
 
     #[test]
