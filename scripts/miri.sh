@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Miri, which interprets a program and reports undefined behaviour: reads and writes outside of what a pointer may reach, aliasing,
 # alignment, uninitialized memory and data races. On each instruction set: products of matrices with every epilogue, training steps on
-# three threads, and each fuzz target on some random inputs, 3 unless told: `scripts/miri.sh 20`. Then small rows and random numbers, and
-# the team. Needs rustup. Miri takes thousands of times as long as the processor: three quarters of an hour.
+# three threads, and each fuzz target on some random inputs, 3 unless told: `scripts/miri.sh 20`. Then the loops for Intel's processors, copies of
+# panels, small rows and random numbers, and the team. Needs rustup. Miri takes thousands of times as long as the processor: an hour.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,8 +22,8 @@ for pair in portable:x86-64 avx2:x86-64-v3 avx512:x86-64-v4; do
 done
 
 # The last ones of the loop: AVX-512, and AVX2.
-printf '\n== small rows and random numbers\n'
-miri --lib -- exec::small:: kernels::gemm::small:: kernels::rng:: kernels::dropout::tests::one_mask
+printf '\n== the loops for Intel, copies of panels, small rows and random numbers\n'
+miri --lib -- kernels::gemm::tests:: kernels::gemm::packed:: exec::small:: kernels::gemm::small:: kernels::rng:: kernels::dropout::tests::one_mask
 
 printf '\n== the team\n'
 miri --lib parallel::
