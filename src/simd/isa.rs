@@ -200,3 +200,20 @@ impl core::fmt::Display for Isa {
         f.pad(self.name())
     }
 }
+
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64", not(miri)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_maker_is_the_one_that_the_system_names() {
+        let names_intel =
+            std::fs::read_to_string("/proc/cpuinfo").expect("a description of the processors").contains("GenuineIntel");
+        // The second answer is remembered.
+        assert_eq!([is_intel(), is_intel()], [names_intel; 2]);
+        assert!(!Isa::PORTABLE.is_intel());
+        for isa in Isa::available().filter(|&isa| isa != Isa::PORTABLE) {
+            assert_eq!(isa.is_intel(), names_intel, "{isa}");
+        }
+    }
+}

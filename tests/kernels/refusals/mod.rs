@@ -1,12 +1,12 @@
 //! What does not fit is refused, with both numbers.
 
-use crate::support::ends::{biased, biased_relu, relu_backward, stored, updated_by_sgd};
+use crate::support::ends::{biased, biased_relu, relu_backward, stored, updated_by_row, updated_by_sgd};
 use selvedge::kernels::activations::prelu_forward_in_place;
 use selvedge::kernels::gather::{Scaling, gather, gather_bytes};
-use selvedge::kernels::gemm::{Accumulated, RowBlocks, gemm, gemm_shared, gemm_transposed};
+use selvedge::kernels::gemm::{Accumulated, RowBlocks, UpdatedByRow, gemm, gemm_shared, gemm_transposed};
 use selvedge::kernels::loss::{RowWeights, softmax_cross_entropy, softmax_cross_entropy_one_hot, squared_error};
 use selvedge::kernels::merge::{add, copy};
-use selvedge::kernels::optimizers::{Sgd, add_penalty, update};
+use selvedge::kernels::optimizers::{ByRow, Sgd, add_penalty, update};
 use selvedge::kernels::reduce::{argmax, column_sums, column_sums_into};
 use selvedge::kernels::transpose::{transpose, transpose_added, transpose_masked};
 use selvedge::kernels::{MatMut, MatRef};
@@ -109,6 +109,11 @@ refusals! { isa, c:
     weights_too_short_for_their_gradient,
     "a matrix of 2 x 5 with leading dimension 6 expects Some(11) elements, found 10" =>
         gemm(isa, matrix(2, 3), matrix(3, 5), &mut updated_by_sgd(SGD, &mut c[..10], 6));
+    weights_too_short_for_any_rule,
+    "a matrix of 2 x 5 with leading dimension 6 expects Some(11) elements, found 10" => {
+        let parameters = [&mut c[..10], &mut [], &mut [], &mut []];
+        gemm(isa, matrix(2, 3), matrix(3, 5), &mut updated_by_row(UpdatedByRow { isa, rule: &ByRow(SGD), parameters, leading_dimension: 6 }));
+    };
     weights_of_overlapping_rows,
     "leading dimension of at least 5 expected for 5 columns, found 4" =>
         gemm(isa, matrix(2, 3), matrix(3, 5), &mut updated_by_sgd(SGD, c, 4));
