@@ -12,7 +12,7 @@ use super::micro::{Product, SHALLOW, rows_compete};
 use super::shapes::{are_quick, panel_vectors};
 use crate::simd::{Isa, LANES, Simd, SimdOp};
 
-/// The fewest rows of A for which that is faster: two or three tiles.
+/// The fewest rows of A for which that is faster: three tiles; of wide ones, to cut the depth: two.
 pub(super) const FEWEST_ROWS: usize = 16;
 
 /// The same where panels are wide.
