@@ -266,12 +266,14 @@ fn rows_of_a<const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRANSPOSED>
 fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRANSPOSED>, outside: usize, epilogue: &mut E) {
     let sums_can_wait = epilogue.partial_sums().is_some();
     let depth = if sums_can_wait { product.depth().min(NARROW_DEPTH) } else { product.depth() };
-    match depth * panel_vectors(isa.tile_rows(), product.m()) {
-        _ if !packed::is_faster(isa, product, sums_can_wait) => in_tiles(isa, product, outside, &mut [], epilogue),
-        ..=NARROW_DEPTH => in_tiles_of_copies::<NARROW_DEPTH, E, TRANSPOSED>(isa, product, outside, epilogue),
-        ..=DEPTH => in_tiles_of_copies::<DEPTH, E, TRANSPOSED>(isa, product, outside, epilogue),
-        // More than a stack should hold.
-        _ => in_tiles(isa, product, outside, &mut [], epilogue),
+    let vectors = depth * panel_vectors(isa.tile_rows(), product.m());
+    // More than that is more than a stack should hold.
+    if vectors > DEPTH || !packed::is_faster(isa, product, sums_can_wait) {
+        in_tiles(isa, product, outside, &mut [], epilogue);
+    } else if vectors <= NARROW_DEPTH {
+        in_tiles_of_copies::<NARROW_DEPTH, E, TRANSPOSED>(isa, product, outside, epilogue);
+    } else {
+        in_tiles_of_copies::<DEPTH, E, TRANSPOSED>(isa, product, outside, epilogue);
     }
 }
 
