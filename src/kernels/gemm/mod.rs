@@ -265,14 +265,15 @@ fn rows_of_a<const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRANSPOSED>
 /// The product in tiles, which ask for a B of at least so many elements.
 fn run<E: Epilogue, const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRANSPOSED>, outside: usize, epilogue: &mut E) {
     let sums_can_wait = epilogue.partial_sums().is_some();
+    if !packed::is_faster(isa, product, sums_can_wait) {
+        return in_tiles(isa, product, outside, &mut [], epilogue);
+    }
     let depth = if sums_can_wait { product.depth().min(NARROW_DEPTH) } else { product.depth() };
     let vectors = depth * panel_vectors(isa.tile_rows(), product.m());
-    // More than that is more than a stack should hold.
-    if vectors > DEPTH || !packed::is_faster(isa, product, sums_can_wait) {
-        in_tiles(isa, product, outside, &mut [], epilogue);
-    } else if vectors <= NARROW_DEPTH {
+    if vectors <= NARROW_DEPTH {
         in_tiles_of_copies::<NARROW_DEPTH, E, TRANSPOSED>(isa, product, outside, epilogue);
     } else {
+        // What has no room in this is not copied: a stack should not hold more.
         in_tiles_of_copies::<DEPTH, E, TRANSPOSED>(isa, product, outside, epilogue);
     }
 }

@@ -20,16 +20,15 @@ const FEWEST_ROWS_OF_WIDE: usize = 128;
 
 /// Whether that is faster than to read B where it lies.
 pub(super) fn is_faster<const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRANSPOSED>, sums_can_wait: bool) -> bool {
-    let fewest_rows = match panel_vectors(isa.tile_rows(), product.m()) {
-        1 => FEWEST_ROWS,
-        _ if sums_can_wait => usize::MAX,
-        _ => FEWEST_ROWS_OF_WIDE,
-    };
-    product.m() >= fewest_rows
+    // Most rows do not compete: that is asked first.
+    rows_compete(product.b_depth_stride)
         && product.depth() > SHALLOW
-        && rows_compete(product.b_depth_stride)
         && product.is_in_one_block()
         && are_quick(isa.tile_rows())
+        && match panel_vectors(isa.tile_rows(), product.m()) {
+            1 => product.m() >= FEWEST_ROWS,
+            _ => product.m() >= FEWEST_ROWS_OF_WIDE && !sums_can_wait,
+        }
 }
 
 /// The product for some vectors of columns from `column` on, with a copy of what it reads of B in `room`. Asks for what the next panel will read of B if
