@@ -107,8 +107,8 @@ instruction_sets! {
     Avx2, super::x86::Avx2, "avx2", ["avx2", "fma", "bmi1", "bmi2", "popcnt"];
 }
 
-/// Whether the processor names Intel as its maker.
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+/// Whether the processor names Intel as its maker. Miri has no processor to ask.
+#[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code, reason = "the oldest compiler that is promised takes the question for unsafe")]
 fn is_intel() -> bool {
     use core::arch::x86_64::__cpuid;
@@ -116,6 +116,9 @@ fn is_intel() -> bool {
     // A virtual machine leaves the answer to its host, which takes a while.
     static ANSWER: AtomicU8 = AtomicU8::new(UNKNOWN);
     const UNKNOWN: u8 = 2;
+    if cfg!(miri) {
+        return false;
+    }
     if ANSWER.load(Relaxed) == UNKNOWN {
         // SAFETY: every processor with these instruction sets has the instruction, and leaf 0.
         #[allow(unused_unsafe, reason = "safe in later compilers")]
@@ -124,12 +127,6 @@ fn is_intel() -> bool {
         ANSWER.store(u8::from(maker.as_flattened() == b"GenuineIntel"), Relaxed);
     }
     ANSWER.load(Relaxed) == 1
-}
-
-/// Miri has no processor to ask.
-#[cfg(all(target_arch = "x86_64", miri))]
-fn is_intel() -> bool {
-    false
 }
 
 impl Isa {

@@ -12,20 +12,21 @@ use super::micro::{Product, SHALLOW, rows_compete};
 use super::shapes::{are_quick, panel_vectors};
 use crate::simd::{Isa, LANES, Simd, SimdOp};
 
-/// The fewest rows of A for which that is faster: three tiles; of wide ones, to cut the depth: two.
+/// The fewest rows of A for which rows that compete are not read as they lie: three tiles, or two of wide ones.
 pub(super) const FEWEST_ROWS: usize = 16;
 
-/// The same where panels are wide.
+/// The fewest for which wide panels are copied.
 const FEWEST_ROWS_OF_WIDE: usize = 128;
 
 /// Whether that is faster than to read B where it lies.
 pub(super) fn is_faster<const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRANSPOSED>, sums_can_wait: bool) -> bool {
+    let tile_rows = isa.tile_rows();
     // Most rows do not compete: that is asked first.
     rows_compete(product.b_depth_stride)
         && product.depth() > SHALLOW
         && product.is_in_one_block()
-        && are_quick(isa.tile_rows())
-        && match panel_vectors(isa.tile_rows(), product.m()) {
+        && are_quick(tile_rows)
+        && match panel_vectors(tile_rows, product.m()) {
             1 => product.m() >= FEWEST_ROWS,
             _ => product.m() >= FEWEST_ROWS_OF_WIDE && !sums_can_wait,
         }
