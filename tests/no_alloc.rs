@@ -189,7 +189,7 @@ fn graph_entries(steps: usize, isa: Isa, executor: &dyn Executor) {
             let targets = [Targets::Labels(&labels[..rows]), Targets::Gathered { rows: matrix(2), order: &order[..rows] }];
             let batch = Batch { inputs: &inputs, targets: &targets, weights: Some(&values[..rows]) };
             let context = Context { isa, plan: &training, executor };
-            let noise = Noise { seed: 1, step: step as u32 };
+            let noise = Noise { seed: 1, step: step as u32, first_row: 0 };
             let step = Step { optimizer, clipping: clippings[step % clippings.len()], noise };
             let mut memory =
                 Memory { parameters: &mut parameters, state: &mut state, gradients: &mut stored, workspace: &mut workspace };

@@ -17,6 +17,8 @@ pub struct Noise {
     pub seed: u64,
     /// The number of the step, or of the pass over the network.
     pub step: u32,
+    /// Which row of the pass the first row of the minibatch is, if a pass takes several; a step has one, so 0.
+    pub first_row: u32,
 }
 
 /// What one part needs to know to take its rows of a minibatch through the network.
@@ -55,7 +57,8 @@ impl Part<'_> {
 
     /// The random numbers of a layer.
     pub(super) fn stream(&self, noise: Noise, layer: usize) -> Stream {
-        Stream { seed: noise.seed, step: noise.step, layer: layer as u32, first_row: self.first_row as u32 }
+        let Noise { seed, step, first_row } = noise;
+        Stream { seed, step, layer: layer as u32, first_row: first_row.wrapping_add(self.first_row as u32) }
     }
 
     /// Gathers the inputs that do not stay where they lie.

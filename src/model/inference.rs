@@ -13,13 +13,13 @@ use crate::plan::{MAX_OUTPUTS, Plan};
 use crate::simd::Isa;
 use core::ops::Range;
 
-/// Rows that go through the network at a time in `evaluate` and `predict`, per thread: enough that the weights are read rarely, few
-/// enough that the outputs stay in cache.
-const ROWS_PER_THREAD: usize = 128;
+/// Rows that go through the network at a time in `evaluate` and `predict`: enough that the weights are read rarely, few enough that the
+/// outputs stay in cache. As many for any number of threads, because losses are summed up over them.
+const ROWS_AT_ONCE: usize = 1024;
 
 /// The plan for evaluation and prediction.
 pub(super) fn inference_plan(network: &Lowered, threads: usize) -> Plan<'_> {
-    Plan::inference(network.network(), ROWS_PER_THREAD * threads, threads)
+    Plan::inference(network.network(), ROWS_AT_ONCE, threads)
 }
 
 /// Memory for evaluation and prediction.
@@ -85,7 +85,7 @@ impl Asked<'_> {
         }
         let context = Context { isa: self.isa, plan: &plan, executor: self.executor };
         let Inference { workspace, order, .. } = &mut *self.memory;
-        for (number, first) in (0..rows).step_by(plan.batch()).enumerate() {
+        for first in (0..rows).step_by(plan.batch()) {
             let count = plan.batch().min(rows - first);
             let order = &mut order[..count];
             order.iter_mut().enumerate().for_each(|(i, row)| *row = (first + i) as u32);
@@ -95,9 +95,8 @@ impl Asked<'_> {
             match noise {
                 None => predict(&context, inputs, self.parameters, workspace, results),
                 Some(noise) => {
-                    // Minibatches of one pass take different random numbers.
-                    let seed = noise.seed.wrapping_add((number as u64) << 32);
-                    let noise = Noise { seed, ..noise };
+                    // Of the row, not of the minibatch: how many rows that has depends on the number of threads.
+                    let noise = Noise { first_row: noise.first_row.wrapping_add(first as u32), ..noise };
                     predict_with_dropout(&context, noise, inputs, self.parameters, workspace, results);
                 }
             }

@@ -213,7 +213,7 @@ impl Model {
         let mut values = vec![0.0; len];
         self.ask(|mut asked| {
             for pass in 0..passes {
-                asked.predict(&examples, Some(Noise { seed, step: pass as u32 }), &mut values)?;
+                asked.predict(&examples, Some(Noise { seed, step: pass as u32, first_row: 0 }), &mut values)?;
                 result.add(&values);
             }
             Ok(())

@@ -102,7 +102,7 @@ impl<'a> Session<'a> {
             frozen(self.network, self.frozen).for_each(|(range, copy)| copy.copy_from_slice(&parameters[range]));
         }
         let Trainable { optimizer, progress, parameters, state, .. } = &mut *self.trainable;
-        let noise = Noise { seed: self.seed, step: progress.steps() as u32 };
+        let noise = Noise { seed: self.seed, step: progress.steps() as u32, first_row: 0 };
         let step = Step { optimizer: optimizer.next_step(progress), clipping: self.clipping, noise };
         let context = Context { isa: self.isa, plan: &self.plan, executor: self.executor };
         let mut memory = Memory { parameters, state, gradients: self.gradients, workspace: self.workspace };
@@ -131,7 +131,7 @@ impl<'a> Session<'a> {
     pub fn gradients<'s>(&'s mut self, batch: &Batch<'_>) -> impl Iterator<Item = (&'s str, MatRef<'s>)> + use<'s, 'a> {
         let Trainable { progress, parameters, state, .. } = &mut *self.trainable;
         self.gradients.resize(self.plan.parameters_len(), 0.0);
-        let noise = Noise { seed: self.seed, step: progress.steps() as u32 };
+        let noise = Noise { seed: self.seed, step: progress.steps() as u32, first_row: 0 };
         let context = Context { isa: self.isa, plan: &self.plan, executor: self.executor };
         let mut memory = Memory { parameters, state, gradients: self.gradients, workspace: self.workspace };
         gradients(&context, &noise, batch, &mut memory);
@@ -260,7 +260,7 @@ impl<'a> Session<'a> {
         pass: u32,
         values: &mut [f32],
     ) -> Result<(), ModelError> {
-        self.asked().predict(examples, Some(Noise { seed, step: pass }), values)
+        self.asked().predict(examples, Some(Noise { seed, step: pass, first_row: 0 }), values)
     }
 
     /// Loss and accuracy over rows that have been checked.

@@ -393,6 +393,22 @@ fn monte_carlo_spreads_where_there_is_dropout_only() {
     assert_eq!(unsure.predict_monte_carlo(&examples, 0, 1).unwrap_err().to_string(), "passes: at least 1 expected, found 0");
 }
 
+/// More rows than go through the network at once.
+#[test]
+fn what_monte_carlo_drops_does_not_depend_on_threads() {
+    let x = numbers(4, 300 * 6);
+    let examples = Examples::unlabelled_floats(MatRef::new(&x, 300, 6, 6)).unwrap();
+    let found = [1, 2, 3].map(|threads| {
+        let network = Sequential::new(&[6]).add(Dropout::new(0.5)).add(Dense::new(3));
+        let mut model = network.compile(Compile::new(SGD).threads(threads)).unwrap();
+        let result = model.predict_monte_carlo(&examples, 2, 1).unwrap();
+        (result.mean().matrix().data().to_vec(), threads)
+    });
+    for (values, threads) in &found[1..] {
+        assert_eq!(*values, found[0].0, "{threads} threads");
+    }
+}
+
 #[test]
 fn a_frozen_model_predicts_as_its_model_on_many_threads() {
     let x = numbers(4, 20 * 6);

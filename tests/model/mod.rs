@@ -101,6 +101,21 @@ fn weights_depend_on_the_seed_and_not_on_threads_or_calls() {
     assert_ne!(trained(2, 1, &[3]), expected, "another seed");
 }
 
+/// More rows than go through the network at once: what is monitored decides when training stops.
+#[test]
+fn evaluations_do_not_depend_on_threads() {
+    let data = synthetic::garments(1500, 0);
+    let evaluated = |threads| {
+        let mut model =
+            small_network().compile(Compile::new(SGD).threads(threads).metrics(["sparse_top_k_categorical_accuracy"])).unwrap();
+        format!("{:?}", model.evaluate(&data).unwrap())
+    };
+    let expected = evaluated(1);
+    for threads in [2, 3, 7] {
+        assert_eq!(evaluated(threads), expected, "{threads} threads");
+    }
+}
+
 #[test]
 fn bytes_and_floats_train_to_the_same_weights() {
     let train = synthetic::garments(120, 0);

@@ -26,7 +26,7 @@ fn check(name: &str, graph: &Graph, isa: Isa) {
     let start = parameters(&plan, &mut random, f32::NAN);
     let sample = Sample::new(&mut random, &plan, 9);
     let optimizer = Optimizer::Sgd(Sgd { learning_rate: 1.0 });
-    let noise = Noise { seed: 5, step: 2 };
+    let noise = Noise { seed: 5, step: 2, first_row: 0 };
     let mut buffers = Buffers::new(&plan, &optimizer, start.clone());
     gradients(&context, &noise, &sample.given().batch(), &mut buffers.memory());
     let tensors: Vec<Tensor> = plan.layers().iter().flat_map(Layer::tensors).collect();

@@ -236,7 +236,7 @@ fn one_row_by_columns() {
         let mut workspace = vec![f32::NAN; plan.workspace_len()];
         let (mut y, mut dropped) = ([0.0; 10], [0.0; 10]);
         predict(&context, inputs, &parameters, &mut workspace, &mut [MatMut::new(&mut y, 1, 10, 10)]);
-        let (noise, target) = (Noise { seed: 3, step: 1 }, MatMut::new(&mut dropped, 1, 10, 10));
+        let (noise, target) = (Noise { seed: 3, step: 1, first_row: 0 }, MatMut::new(&mut dropped, 1, 10, 10));
         predict_with_dropout(&context, noise, inputs, &parameters, &mut workspace, &mut [target]);
         assert_ne!(y, dropped);
         let report = evaluate(&context, &given.batch(), &parameters, &mut workspace);

@@ -21,7 +21,7 @@ use selvedge::simd::Isa;
 const KINK: f64 = 1e-4;
 
 /// The random numbers of dropout in all of these steps.
-const NOISE: Noise = Noise { seed: 0x0123_4567_89ab_cdef, step: 7 };
+const NOISE: Noise = Noise { seed: 0x0123_4567_89ab_cdef, step: 7, first_row: 0 };
 
 /// Allowed error of a kernel's or a bias' gradient relative to its norm. To that comes the rounding unit of `f32` times the norm of
 /// the whole gradient, because a layer's gradient can be small by cancellation. An element may be wrong by as much of itself, plus

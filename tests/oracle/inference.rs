@@ -94,7 +94,7 @@ fn predictions_and_evaluations_are_those_of_the_reference() {
         for (found, expected) in found.iter().zip(network.predict(&batch)) {
             assert_close(found, &expected.concat(), &case);
         }
-        let noise = Noise { seed: 77, step: 3 };
+        let noise = Noise { seed: 77, step: 3, first_row: 1000 * i as u32 };
         let dropped = minibatch(plan, &sample, Some(noise));
         for (found, expected) in asked.predict(&given.inputs, Some(noise)).iter().zip(network.predict(&dropped)) {
             assert_close(found, &expected.concat(), &format!("with dropout: {case}"));
@@ -207,7 +207,7 @@ fn dropout_in_predictions() {
         let drops = rates.clone().any(|rate| rate > 0.0);
         let by_chance = rates.clone().any(|rate| rate > 0.0 && rate < 1.0);
         let asked = Asked { plan: Plan::inference(graph.network(), BATCH, 1), isa: isa(i), parameters: &parameters };
-        let noise = Noise { seed: 1, step: 1 };
+        let noise = Noise { seed: 1, step: 1, first_row: 0 };
         let first = asked.predict(&given.inputs, Some(noise));
         for parts in [2, 5] {
             let parted = Asked { plan: Plan::inference(graph.network(), BATCH, parts), ..asked };
@@ -220,6 +220,7 @@ fn dropout_in_predictions() {
             assert!(asked.predict(&given.inputs, None) != first, "{name}");
             assert!(asked.predict(&given.inputs, Some(Noise { step: 2, ..noise })) != first, "{name}");
             assert!(asked.predict(&given.inputs, Some(Noise { seed: 2, ..noise })) != first, "{name}");
+            assert!(asked.predict(&given.inputs, Some(Noise { first_row: 2, ..noise })) != first, "{name}");
         }
         for layer in &mut graph.layers {
             layer.spec.dropout = layer.spec.dropout.map(|dropout| match dropout {

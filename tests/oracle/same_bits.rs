@@ -59,7 +59,7 @@ fn train_on(batch: usize, graph: &Graph, isa: Isa, executor: &dyn Executor, sett
     let mut all = Vec::new();
     for (t, rows) in (1..).zip([batch, batch, batch - 3, batch]) {
         let sample = Sample::new(&mut random, &plan, rows);
-        let step = Step { noise: Noise { seed: 3, step: t }, ..optimizer(u64::from(t)).into() };
+        let step = Step { noise: Noise { seed: 3, step: t, first_row: 0 }, ..optimizer(u64::from(t)).into() };
         let Report { loss_sum, outputs } = buffers.step(&context, step, &sample.given_from(setting.source).batch());
         assert!(loss_sum.is_finite(), "step {t}: loss {loss_sum}");
         all.push(loss_sum.to_bits());
@@ -203,7 +203,8 @@ fn stored_gradients() {
             let run = |stored: bool, clipping: Clipping| {
                 let mut buffers = Buffers::new(&plan, &optimizers(1)[rule], start.clone());
                 for (t, sample) in (1..).zip(&samples) {
-                    let step = Step { optimizer: optimizers(t)[rule], clipping, noise: Noise { seed: 9, step: t as u32 } };
+                    let step =
+                        Step { optimizer: optimizers(t)[rule], clipping, noise: Noise { seed: 9, step: t as u32, first_row: 0 } };
                     if stored {
                         gradients(&context, &step.noise, &sample.given().batch(), &mut buffers.memory());
                         update(&context, &step, &mut buffers.memory());

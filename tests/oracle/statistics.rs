@@ -9,7 +9,7 @@ use selvedge::parallel::Serial;
 use selvedge::plan::{Layer, Plan, Region};
 use selvedge::simd::Isa;
 
-const NOISE: Noise = Noise { seed: 2, step: 5 };
+const NOISE: Noise = Noise { seed: 2, step: 5, first_row: 0 };
 
 fn moving(plan: &Plan<'_>) -> Vec<Region> {
     let tensors = plan.layers().iter().flat_map(Layer::tensors).filter(|tensor| !tensor.trainable);

@@ -37,10 +37,12 @@ pub(super) fn minibatch(plan: &Plan<'_>, sample: &Sample, noise: Option<Noise>) 
     };
     let rows = sample.rows();
     let kept = plan.layers().iter().enumerate().map(|(number, layer)| {
-        let (Some(Dropout::Plain(rate) | Dropout::Alpha(rate)), Some(Noise { seed, step })) = (layer.spec.dropout, noise) else {
+        let (Some(Dropout::Plain(rate) | Dropout::Alpha(rate)), Some(Noise { seed, step, first_row })) =
+            (layer.spec.dropout, noise)
+        else {
             return Vec::new();
         };
-        let stream = Stream { seed, step, layer: number as u32, first_row: 0 };
+        let stream = Stream { seed, step, layer: number as u32, first_row };
         (0..rows).map(|i| (0..layer.out_dim).map(|j| keeps(rate, stream, i, j)).collect()).collect()
     });
     let weights = sample.weights.clone().unwrap_or_else(|| vec![1.0; rows]);
