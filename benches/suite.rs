@@ -9,7 +9,7 @@ use criterion::{Criterion, SamplingMode, Throughput};
 use std::time::Duration;
 
 /// The groups, in the order in which they are measured.
-const GROUPS: [&str; 6] = ["gemm", "elementwise", "optimizers", "train_step", "epoch", "inference"];
+const GROUPS: [&str; 7] = ["gemm", "elementwise", "optimizers", "train_step", "epoch", "model", "inference"];
 
 /// Criterion's samples, after which it has seen enough of a loop that does the same every time.
 const SAMPLES: usize = 10;

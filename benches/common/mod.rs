@@ -164,7 +164,7 @@ pub(crate) fn rate(work: f64, n: u64, taken: Duration) -> f64 {
     work * n as f64 / taken.as_secs_f64().max(1e-9)
 }
 
-fn id(group: &str, operation: &str, isa: impl Display, shape: impl Display, threads: usize) -> String {
+fn id(group: &str, operation: &str, isa: impl Display, shape: impl Display, threads: impl Display) -> String {
     format!("{group}/{operation}/{isa}/{shape}/{threads}")
 }
 

@@ -4,12 +4,13 @@ use super::buffer::{Buffer, byte};
 use super::{Against, Candidate, Runner, id, isas, repeat, threads, timed};
 use selvedge::data::{Batches, shuffle};
 use selvedge::exec::{Batch, Clipping, Context, Inputs, Step, Targets, predict, train_step};
+use selvedge::kernels::MatRef;
 use selvedge::kernels::gather::Scaling;
 use selvedge::kernels::optimizers::{AdamSettings, Momentum, MomentumKind, Optimizer};
 use selvedge::memory::vec_in_huge_pages;
-use selvedge::model::{Compile, Dense, Sequential, Sgd};
+use selvedge::model::{Compile, Dense, Examples, Fit, Model, Sequential, Sgd};
 use selvedge::parallel::{Executor, Pool, Serial};
-use selvedge::plan::{Activation, BatchNorm, Chain, LayerSpec, Memory, Network, Plan, Region, sequential};
+use selvedge::plan::{Activation, BatchNorm, Chain, LayerSpec, Loss, Memory, Network, Plan, Region, sequential};
 use selvedge::simd::Isa;
 use std::hint::black_box;
 
@@ -81,6 +82,13 @@ pub(super) fn candidates() -> Vec<Candidate> {
                 all.push(training("epoch", trained, isas[0], batch, threads, rows_of_epoch(), open_epoch));
             }
         }
+    }
+    // A small model: threads that have too little to do must not slow it down.
+    for (operation, open) in [("fit", open_fit as fn(Option<usize>) -> Runner), ("predict", open_predict_rows)] {
+        let one_thread = id("model", operation, isas[0], "8-30-30-1x32", 1);
+        let by_default = id("model", operation, isas[0], "8-30-30-1x32", "default");
+        all.push(Candidate::new(one_thread.clone(), Vec::new(), move || open(Some(1))));
+        all.push(Candidate::new(by_default, vec![Against::other(ONE_THREAD, one_thread)], move || open(None)));
     }
     for &isa in &isas {
         for threads in threads() {
@@ -245,6 +253,37 @@ fn open_epoch(trained: Trained, isa: Isa, batch: usize, threads: usize) -> Runne
                 }
             })
         })
+    })
+}
+
+/// A model for eight features, on so many threads or on those that it chooses, with rows and targets for it.
+fn small_model(threads: Option<usize>) -> (Model, Buffer, Buffer) {
+    let mut compile = Compile::new(Sgd::default()).loss(Loss::MeanSquaredError);
+    if let Some(threads) = threads {
+        compile = compile.threads(threads);
+    }
+    let hidden = || Dense::new(30).activation(Activation::Relu);
+    let network = Sequential::new(&[8]).add(hidden()).add(hidden()).add(Dense::new(1));
+    (network.compile(compile).expect("a model"), Buffer::new(8 * 3200, 1.0), Buffer::new(3200, 1.0))
+}
+
+/// An epoch of a hundred minibatches.
+fn open_fit(threads: Option<usize>) -> Runner {
+    let (mut model, x, y) = small_model(threads);
+    repeat(move || {
+        let (x, y) = (MatRef::new(x.get(), 3200, 8, 8), MatRef::new(y.get(), 3200, 1, 1));
+        model.fit(Examples::new().input(x).targets(y), &Fit::new().epochs(1).batch_size(32), &mut []).expect("rows that fit");
+    })
+}
+
+/// The outputs for 32 rows.
+fn open_predict_rows(threads: Option<usize>) -> Runner {
+    let (mut model, x, _) = small_model(threads);
+    let mut y = [0.0; 32];
+    repeat(move || {
+        let examples = Examples::new().input(MatRef::new(&x.get()[..32 * 8], 32, 8, 8));
+        model.predict_into(black_box(&examples), &mut y).expect("rows that fit");
+        black_box(&y);
     })
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub(crate) seed: u64,
 
-    /// Threads, 1 to 64; changes the speed, not the results [default: one for each processor]
+    /// Threads, 1 to 64; changes the speed, not the results [default: as many processors as have enough to do]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(1, 64))]
     pub(crate) threads: Option<usize>,
 

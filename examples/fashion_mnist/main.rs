@@ -77,8 +77,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let (data, source) = fashion_mnist::load_or_synthesize(arguments.data.as_deref(), &mut download_bar())?;
     writeln!(out, "data: {source}")?;
     let Arguments { recipe, seed, .. } = *arguments;
-    let (isa, threads) = (arguments.isa.unwrap_or_else(Isa::detect), arguments.threads.unwrap_or_else(Pool::default_threads));
-    let pool = Pool::new(threads)?;
+    let isa = arguments.isa.unwrap_or_else(Isa::detect);
+    let pool = Pool::new(arguments.threads.unwrap_or_else(Pool::default_threads))?;
     let inputs = |images| pool.team(|team| recipe.inputs(images, isa, team));
     let start = Instant::now();
     let training = inputs(&data.train)?;
@@ -95,8 +95,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let (epochs, batch_size) = (arguments.epochs.unwrap_or(defaults.epochs), arguments.batch_size.unwrap_or(defaults.batch_size));
     let learning_rate = arguments.learning_rate.unwrap_or(defaults.learning_rate);
     let momentum = arguments.momentum.unwrap_or(defaults.momentum);
-    let settings = recipe.compile(learning_rate, momentum).seed(seed).isa(isa).threads(threads);
+    let settings = recipe.compile(learning_rate, momentum).seed(seed).isa(isa);
+    let settings = if let Some(threads) = arguments.threads { settings.threads(threads) } else { settings };
     let mut model = recipe.network().compile(settings)?;
+    let threads = model.training_plan(batch_size.min(training.len()).max(1)).parts();
     writeln!(out, "{}", model.summary())?;
 
     // Training.

@@ -11,7 +11,7 @@ use crate::simd::Isa;
 /// How a network becomes a [`Model`](super::Model).
 ///
 /// Defaults: the sparse categorical cross-entropy for every output, no metrics beside loss and accuracy, no clipping, seed 0, as
-/// many threads as there are processors, the best instruction set or the one in `SELVEDGE_ISA`.
+/// many threads as are of use, the best instruction set or the one in `SELVEDGE_ISA`.
 #[derive(Clone, Debug)]
 pub struct Compile {
     pub(super) optimizer: Optimizer,
@@ -96,6 +96,9 @@ impl Compile {
     }
 
     /// The number of threads, the caller's included. It changes the speed, not the results.
+    ///
+    /// Without it there are as many as there are processors, of which each minibatch employs only those that have enough to do: small networks
+    /// are trained faster by the caller alone. See [`Plan::useful_parts`](crate::plan::Plan::useful_parts).
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self

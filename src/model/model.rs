@@ -19,6 +19,11 @@ use crate::parallel::{MAX_PARTS, Pool};
 use crate::plan::Plan;
 use crate::simd::Isa;
 
+/// How many times as many rows a single question must have as a step to employ as many threads. These sleep, and take until 20 to 100
+/// microseconds later to begin: a row of 784-300-100-10 takes 8 microseconds on the caller alone and 35 with a second thread, 64 rows
+/// 233 and 138 to 273.
+const ROWS_TO_WAKE_FOR: usize = 10;
+
 /// A network with weights, an optimizer and threads.
 #[derive(Debug)]
 pub struct Model {
@@ -30,6 +35,8 @@ pub struct Model {
     clipping: Clipping,
     penalized: bool,
     pool: Pool,
+    /// Whether every minibatch employs all threads of the pool, because somebody has said how many.
+    employs_all: bool,
     inference: Inference,
     /// For the last size of minibatches.
     workspace: Buffer,
@@ -47,6 +54,7 @@ impl Model {
         let losses = settings.losses(&graph.output_names())?;
         let metrics = settings.named_metrics(&graph.output_names(), &losses)?;
         let Compile { optimizer, clipping, seed, threads, isa, .. } = settings;
+        let employs_all = threads.is_some();
         let threads = threads.unwrap_or_else(Pool::default_threads);
         if !(1..=MAX_PARTS).contains(&threads) {
             return Err(ModelError::setting("threads", "1 to 64", threads));
@@ -63,6 +71,7 @@ impl Model {
             clipping,
             penalized: network.layers.iter().flat_map(crate::plan::Layer::tensors).any(|tensor| !tensor.penalty.is_none()),
             pool: Pool::new(threads).map_err(ModelError::Threads)?,
+            employs_all,
             seed,
             trainable: Trainable::new(&network, optimizer, seed)?,
             inference: Inference::new(&inference_plan(&network, threads), metrics.clone()),
@@ -90,14 +99,20 @@ impl Model {
         self.clipping
     }
 
-    /// The number of threads in use.
+    /// The number of threads; a minibatch may employ fewer, see [`Compile::threads`].
     pub fn threads(&self) -> usize {
         self.pool.threads()
     }
 
-    /// The memory map of a training step on minibatches of `batch_size` rows.
+    /// The memory map of a training step on minibatches of `batch_size` rows; its parts are the threads that such a minibatch employs.
     pub fn training_plan(&self, batch_size: usize) -> Plan<'_> {
-        Plan::training(self.network.network(), batch_size, self.pool.threads())
+        let plan = |parts| Plan::training(self.network.network(), batch_size, parts);
+        plan(self.employed(&plan(1), batch_size))
+    }
+
+    /// How many threads so many rows employ.
+    fn employed(&self, plan: &Plan<'_>, rows: usize) -> usize {
+        if self.employs_all { self.threads() } else { plan.useful_parts(rows, self.threads()) }
     }
 
     /// The tensors of parameters in plan order, each with its name: that of its layer and `/kernel`, `/bias`, `/gamma`, `/beta`,
@@ -122,17 +137,18 @@ impl Model {
         if batch_size == 0 {
             return Err(ModelError::setting("batch_size", "at least 1", batch_size));
         }
+        let threads = self.training_plan(batch_size).parts();
         let Self {
             network, seed, trainable, isa, clipping, penalized, pool, inference, workspace, gradients, metrics, frozen, ..
         } = self;
-        let plan = Plan::training(network.network(), batch_size, pool.threads());
+        let plan = Plan::training(network.network(), batch_size, threads);
         if workspace.len() < plan.workspace_len() {
             *workspace = Buffer::zeros(plan.workspace_len());
         }
         if let Clipping::Norm(_) | Clipping::GlobalNorm(_) = clipping {
             gradients.resize(plan.parameters_len(), 0.0);
         }
-        Ok(pool.team(|team| {
+        Ok(pool.team_of(threads, |team| {
             body(&mut Session {
                 #[cfg(feature = "io")]
                 graph: &self.graph,
@@ -165,7 +181,7 @@ impl Model {
         examples.check(&self.network)?;
         let penalty = if self.penalized { self.trainable.penalty(&self.network, self.isa) } else { 0.0 };
         let rows = OrderedRows::all(&examples);
-        Ok(self.ask(|mut asked| asked.evaluate(&examples, &rows, penalty)))
+        Ok(self.ask(examples.len(), |mut asked| asked.evaluate(&examples, &rows, penalty)))
     }
 
     /// What an evaluation has given, under Keras' names: `loss`, `accuracy`, `mae`, and with several outputs `<output>_mae` and so
@@ -190,7 +206,7 @@ impl Model {
     /// # Errors
     /// If the rows do not fit the model, or `values` has another length than rows times columns of all outputs.
     pub fn predict_into(&mut self, examples: &Examples<'_>, values: &mut [f32]) -> Result<(), ModelError> {
-        self.ask(|mut asked| asked.predict(examples, None, values))
+        self.ask(examples.len(), |mut asked| asked.predict(examples, None, values))
     }
 
     /// Predictions with dropout as in training, for `passes` passes whose random numbers depend on `seed`: what a row's outputs scatter around shows
@@ -211,7 +227,7 @@ impl Model {
             return Err(ModelError::setting("passes", "at least 1", passes));
         }
         let mut values = vec![0.0; len];
-        self.ask(|mut asked| {
+        self.ask(passes.saturating_mul(examples.len()), |mut asked| {
             for pass in 0..passes {
                 asked.predict(&examples, Some(Noise { seed, step: pass as u32, first_row: 0 }), &mut values)?;
                 result.add(&values);
@@ -225,10 +241,11 @@ impl Model {
         outputs_per_row(&inference_plan(&self.network, self.threads()))
     }
 
-    /// Puts the threads to work for questions.
-    fn ask<R>(&mut self, question: impl FnOnce(Asked<'_>) -> R) -> R {
+    /// Puts the threads to work for a question about so many rows.
+    fn ask<R>(&mut self, rows: usize, question: impl FnOnce(Asked<'_>) -> R) -> R {
+        let threads = self.employed(&inference_plan(&self.network, 1), rows / ROWS_TO_WAKE_FOR);
         let Self { network, isa, pool, trainable, inference, .. } = self;
         let parameters = &trainable.parameters;
-        pool.team(|executor| question(Asked { isa: *isa, network, executor, parameters, memory: inference }))
+        pool.team_of(threads, |executor| question(Asked { isa: *isa, network, executor, parameters, memory: inference }))
     }
 }

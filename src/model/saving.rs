@@ -167,7 +167,7 @@ impl Model {
         Ok(self.checkpoint().save(path)?)
     }
 
-    /// A model as it was saved, with as many threads as there are processors and the best instruction set or the one in `SELVEDGE_ISA`.
+    /// A model as it was saved, with as many threads as are of use and the best instruction set or the one in `SELVEDGE_ISA`.
     ///
     /// # Errors
     /// If the file cannot be read, or is not a whole and undamaged checkpoint of a model.

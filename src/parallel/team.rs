@@ -53,31 +53,40 @@ impl Pool {
         self.threads
     }
 
-    /// Calls `body` with a team that exists for the duration of the call. The pool is entered here, once, and left at the end.
+    /// Calls `body` with a team of all threads that exists for the duration of the call. The pool is entered here, once, and left at the end.
     ///
     /// # Panics
     /// If `body` or a task panics.
     pub fn team<R>(&self, body: impl FnOnce(&Team) -> R) -> R {
-        let team = Team::new(self.threads);
-        if self.threads == 1 {
+        self.team_of(self.threads, body)
+    }
+
+    /// [`Pool::team`] of so many threads, the caller's included. The others stay asleep.
+    ///
+    /// # Panics
+    /// If `body` or a task panics, or `threads` is 0 or more than the pool has.
+    pub fn team_of<R>(&self, threads: usize, body: impl FnOnce(&Team) -> R) -> R {
+        assert!((1..=self.threads).contains(&threads), "1 to {} threads expected, found {threads}", self.threads);
+        let team = &Team::new(threads);
+        if threads == 1 {
             // Nobody else to begin with, and so nothing to allocate.
-            return body(&team);
+            return body(team);
         }
         #[cfg(all(feature = "parallel", not(miri)))]
         if let Some(workers) = &self.workers {
             return workers.in_place_scope(|scope| {
-                scope.spawn_broadcast(|_, worker| team.work(worker.index() + 1));
-                let _dismissal = Dismissal(&team);
-                body(&team)
+                // Each of these keeps a worker to itself, of whom there are as many or more.
+                (1..threads).for_each(|index| scope.spawn(move |_| team.work(index)));
+                let _dismissal = Dismissal(team);
+                body(team)
             });
         }
         std::thread::scope(|scope| {
-            for index in 1..self.threads {
-                let team = &team;
+            for index in 1..threads {
                 scope.spawn(move || team.work(index));
             }
-            let _dismissal = Dismissal(&team);
-            body(&team)
+            let _dismissal = Dismissal(team);
+            body(team)
         })
     }
 }
@@ -306,6 +315,30 @@ mod tests {
         let pool = Pool::new(2).expect("threads");
         catch_unwind(AssertUnwindSafe(|| pool.team(|_| panic!("body")))).expect_err("the panic of the body");
         assert_eq!(pool.team(Executor::parts), 2);
+    }
+
+    #[test]
+    fn a_team_of_fewer_threads_leaves_the_others_alone() {
+        let pool = Pool::new(4).expect("threads");
+        for threads in [1, 3, 2, 4] {
+            for _ in 0..if cfg!(miri) { 1 } else { 50 } {
+                let counts: [AtomicUsize; 4] = std::array::from_fn(|_| AtomicUsize::new(0));
+                pool.team_of(threads, |team| {
+                    assert_eq!(team.parts(), threads);
+                    team.run(&|part| {
+                        counts[part].fetch_add(1, Ordering::Relaxed);
+                    });
+                });
+                let expected: Vec<usize> = (0..4).map(|part| usize::from(part < threads)).collect();
+                assert_eq!(counts.map(AtomicUsize::into_inner).to_vec(), expected);
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "1 to 2 threads expected, found 3")]
+    fn a_team_of_more_threads_than_there_are_is_refused() {
+        Pool::new(2).expect("threads").team_of(3, |_| ());
     }
 
     #[test]

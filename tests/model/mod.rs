@@ -15,6 +15,7 @@ use selvedge::model::{
     Activation, Adam, BatchLogs, Callback, Compile, CosineDecay, Dense, Epoch, Examples, Fit, Flatten, Initializer, Model,
     ModelError, Nadam, Optimizer, RmsProp, Run, Sequential, Session, Sgd,
 };
+use selvedge::parallel::Pool;
 
 fn fashion_network() -> Sequential {
     Sequential::new(&[28, 28])
@@ -99,6 +100,32 @@ fn weights_depend_on_the_seed_and_not_on_threads_or_calls() {
     }
     assert_eq!(trained(1, 2, &[1, 2]), expected, "training in two calls");
     assert_ne!(trained(2, 1, &[3]), expected, "another seed");
+}
+
+#[test]
+fn a_minibatch_employs_the_threads_that_have_enough_to_do_unless_somebody_says_how_many() {
+    let threads_of = |network: Sequential, compile: Compile, batch_size: usize| {
+        let model = network.compile(compile).unwrap();
+        (model.training_plan(batch_size).parts(), model.threads())
+    };
+    let large = || Sequential::new(&[784]).add(Dense::new(1024)).add(Dense::new(10).activation(Activation::Softmax));
+    let all = Pool::default_threads();
+    assert_eq!(threads_of(small_network(), Compile::new(SGD), 16), (1, all));
+    assert_eq!(threads_of(large(), Compile::new(SGD), 512), (all, all));
+    assert_eq!(threads_of(small_network(), Compile::new(SGD).threads(3), 16), (3, 3));
+    assert_eq!(threads_of(large(), Compile::new(SGD).threads(1), 512), (1, 1));
+
+    // The workspace of the many rows is more than large enough for the few, and the threads come back.
+    let data = synthetic::garments(120, 0);
+    let trained = |compile: Compile| {
+        let mut model = small_network().compile(compile).unwrap();
+        for batch_size in [120, 7, 120] {
+            model.fit(&data, &Fit::new().epochs(1).batch_size(batch_size), &mut []).unwrap();
+            model.predict(&data).unwrap();
+        }
+        weights(&model)
+    };
+    assert_eq!(trained(Compile::new(SGD)), trained(Compile::new(SGD).threads(2)));
 }
 
 /// More rows than go through the network at once: what is monitored decides when training stops.
