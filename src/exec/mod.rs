@@ -20,7 +20,9 @@
 //! is read by two, an epoch on 784-300-100-10 takes the same time on processors that share a cache; on others it seemed some percent faster, in
 //! few runs. Rows come from main memory, and to fetch them twice costs what it saves. The first product in stages of four rows, each part with
 //! those rows of the weights that it will update: of a step of 32 rows on two threads that is 4 % slower where processors share a cache, and
-//! was 10 % faster where they do not, before they asked for what others had written.
+//! was 10 % faster where they do not, before they asked for what others had written. The first product of all rows, each part with some columns
+//! of the weights, and then each its rows again: 7 % faster at 32 rows where processors share no cache, 13 % if these columns are also
+//! what a part updates, which no slice can say; nothing from 128 rows on, and nothing where they share one.
 
 mod activation;
 mod backward;

@@ -348,7 +348,7 @@ mod tests {
     use crate::kernels::dropout::{Combine, dropout_backward, dropout_forward, mask_len};
     use crate::kernels::norm::{batch_norm_backward, batch_norm_forward, gradient_shards, gradient_sums};
     use crate::reference::fused as reference;
-    use crate::reference::samples::{assert_same_bits, matrix, numbers};
+    use crate::reference::samples::{assert_same_bits, kinds_of_matrices, numbers};
     use std::vec;
     use std::vec::Vec;
 
@@ -367,7 +367,8 @@ mod tests {
     fn fused_equals_unfused() {
         for isa in Isa::available() {
             for n in (0..=33).chain([64, 65, 130, 1100]).filter(|n| !cfg!(miri) || [17, 65].contains(n)) {
-                for (dropout, rows) in rates().into_iter().zip(if cfg!(miri) { [3; 3] } else { [3, 17, 33] }) {
+                let cases = rates().into_iter().zip(if cfg!(miri) { [3; 3] } else { [3, 17, 33] });
+                for ((dropout, rows), matrix) in cases.flat_map(|case| kinds_of_matrices().map(move |matrix| (case, matrix))) {
                     let (ld, context) = (n + 3, (isa, n, rows, dropout.rate()));
                     let (data, gradient) = (matrix(1, rows, n, ld), matrix(2, rows, n, ld));
                     let (x, dy) = (MatRef::new(&data, rows, n, ld), MatRef::new(&gradient, rows, n, ld));

@@ -738,7 +738,7 @@ pub fn fold_into_next(isa: Isa, scale: &[f32], shift: &[f32], w: MatMut<'_>, b: 
 mod tests {
     use super::*;
     use crate::reference::norm as reference;
-    use crate::reference::samples::{SPECIAL, assert_same_bits, matrix, numbers};
+    use crate::reference::samples::{SPECIAL, assert_same_bits, kinds_of_matrices, numbers};
     use std::vec;
     use std::vec::Vec;
 
@@ -756,7 +756,8 @@ mod tests {
     fn kernels_equal_their_twins() {
         for isa in Isa::available() {
             let widths = (0..=33).filter(|n| !cfg!(miri) || [1, 16, 33].contains(n));
-            for (n, rows) in widths.flat_map(|n| [1, 3, 16, 17, 100].map(|rows| (n, rows))) {
+            let shapes = widths.flat_map(|n| [1, 3, 16, 17, 100].map(|rows| (n, rows)));
+            for ((n, rows), matrix) in shapes.flat_map(|shape| kinds_of_matrices().map(move |matrix| (shape, matrix))) {
                 let (ld, context) = (n + 3, (isa, rows, n));
                 let data = matrix(1, rows, n, ld);
                 let gradient = matrix(2, rows, n, ld);

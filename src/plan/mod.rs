@@ -292,10 +292,10 @@ impl<'a> Plan<'a> {
     /// How many parts, at most `most`, have enough to do with minibatches of `rows` rows: as many as there are millions of operations, see
     /// [`Plan::operations_per_row`]. How many parts the plan has does not matter.
     ///
-    /// The parts of a step wait for each other three times or more, and each reads what the others have written. On two processors of a Xeon
-    /// that share no cache, that takes as long as two million operations of each: a step of 8-30-30-1 on 32 rows takes 13 microseconds on
-    /// two threads and 6 on one, 784-30-10 is as fast either way, and 784-100-50-10 takes 78 instead of 98. Processors that share a cache
-    /// wait for a tenth of that time.
+    /// The parts of a step wait for each other twice or more, and each reads what the others have written. On two processors of a Xeon that
+    /// share no cache, that takes as long as two million operations of each: a step of 8-30-30-1 on 32 rows takes 13 microseconds on two
+    /// threads and 6 on one, 784-30-10-10 is as fast either way, and 784-100-50-10 takes 78 instead of 98. Processors that share a cache
+    /// wait for less.
     pub const fn useful_parts(&self, rows: usize, most: usize) -> usize {
         let parts = rows.saturating_mul(self.operations_per_row()) / OPERATIONS_PER_PART;
         match parts {

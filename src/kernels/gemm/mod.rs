@@ -8,6 +8,8 @@ mod row;
 mod shapes;
 pub(crate) mod small;
 mod sweep;
+#[cfg(test)]
+mod twins;
 
 use super::matrix::MatRef;
 use crate::simd::tile::Tile;
@@ -373,12 +375,8 @@ fn in_tiles<E: Epilogue, const TRANSPOSED: bool>(
 
 #[cfg(test)]
 mod tests {
+    use super::twins::Operands;
     use super::*;
-    use crate::exec::ends::{biased_relu, stored};
-    use crate::kernels::MatMut;
-    use crate::kernels::optimizers::{Momentum, MomentumKind};
-    use crate::reference;
-    use crate::reference::samples::{assert_same_bits, matrix};
 
     /// Tiles of the two highest heights and lower ones, of 3 and 4 vectors of which the last is whole or is not, in one block of the depth and in
     /// two. Behind the last row B ends, and whatever else is read beyond a row is NaN.
@@ -396,35 +394,9 @@ mod tests {
             (20, 17, 1),
         ];
         for (m, n, k) in shapes.into_iter().filter(|&(.., k)| !cfg!(miri) || k < 10) {
-            let stride = n + 5;
-            let (rows, columns, b) = (matrix(1, m, k, k), matrix(2, k, m, m), matrix(3, k, n, stride));
-            let (b, bias) = (MatRef::new(&b[..(k - 1) * stride + n], k, n, stride), matrix(4, 1, n, n));
+            let operands = Operands::new((m, n, k), n + 5);
             for isa in Isa::available().flat_map(|isa| [true, false].map(|is_intel| isa.on_intel(is_intel))) {
-                let context = (isa, isa.is_intel(), m, n, k);
-                let (mut found, mut expected) = (std::vec![7.0; m * n], std::vec![7.0; m * n]);
-                let (mut mask, mut expected_mask) = (std::vec![7; m * n.div_ceil(LANES)], std::vec![9; m * n.div_ceil(LANES)]);
-                let a = MatRef::new(&rows, m, k, k);
-                gemm(isa, a, b, &mut biased_relu(&bias, MatMut::new(&mut found, m, n, n), &mut mask));
-                let twin = &mut biased_relu(&bias, MatMut::new(&mut expected, m, n, n), &mut expected_mask);
-                reference::gemm::gemm(isa, a, b, twin);
-                assert_same_bits(("A B", context), &found, &expected);
-                assert_eq!(mask, expected_mask, "{context:?}");
-
-                // In two blocks of rows, which lie behind each other.
-                let half = k.div_ceil(2);
-                let a = RowBlocks::new(&columns, (k, m, m), half, half * m);
-                let b = RowBlocks::new(b.data(), (k, n, stride), half, half * stride);
-                gemm_transposed(isa, a, (0, m), b, &mut stored(MatMut::new(&mut found, m, n, n)));
-                reference::gemm::gemm_transposed(isa, a, (0, m), b, &mut Stored { c: MatMut::new(&mut expected, m, n, n) });
-                assert_same_bits(("A^T B", context), &found, &expected);
-
-                let rule = Momentum { learning_rate: 0.1, momentum: 0.9, kind: MomentumKind::Classic };
-                let (mut velocity, mut expected_velocity) = (std::vec![0.5; m * n], std::vec![0.5; m * n]);
-                let updated = |weights, velocity| Updated { rule, parameters: [weights, velocity], leading_dimension: n };
-                gemm_transposed(isa, a, (0, m), b, &mut updated(&mut found, &mut velocity));
-                reference::gemm::gemm_transposed(isa, a, (0, m), b, &mut updated(&mut expected, &mut expected_velocity));
-                assert_same_bits(("updated", context), &found, &expected);
-                assert_same_bits(("velocity", context), &velocity, &expected_velocity);
+                operands.assert_bits_of_twins(isa, k.div_ceil(2));
             }
         }
     }

@@ -81,12 +81,9 @@ impl SimdOp for Copy<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exec::ends::{biased, stored, updated};
-    use crate::kernels::gemm::{RowBlocks, Stored, Updated, gemm, gemm_transposed};
-    use crate::kernels::optimizers::Sgd;
-    use crate::kernels::{MatMut, MatRef};
-    use crate::reference;
-    use crate::reference::samples::{assert_same_bits, numbers};
+    use crate::kernels::MatRef;
+    use crate::kernels::gemm::RowBlocks;
+    use crate::kernels::gemm::twins::Operands;
     use std::vec;
 
     #[test]
@@ -141,27 +138,8 @@ mod tests {
             (128, 40, 342),
         ];
         for (m, n, k) in shapes.into_iter().filter(|&(_, _, k)| !cfg!(miri) || k == 17) {
-            let (a, b, bias) = (numbers(1, m * k), numbers(2, (k - 1) * 512 + n), numbers(3, n));
-            let b = MatRef::new(&b, k, n, 512);
-            for isa in Isa::available() {
-                let (mut found, mut expected) = (vec![7.0; m * n], vec![7.0; m * n]);
-                let rows = MatRef::new(&a, m, k, k);
-                gemm(isa, rows, b, &mut biased(&bias, MatMut::new(&mut found, m, n, n)));
-                reference::gemm::gemm(isa, rows, b, &mut biased(&bias, MatMut::new(&mut expected, m, n, n)));
-                assert_same_bits(("A B", isa, n, k), &found, &expected);
-
-                let columns = MatRef::new(&a, k, m, m).into();
-                (found, expected) = (vec![7.0; m * n], vec![7.0; m * n]);
-                gemm_transposed(isa, columns, (0, m), b.into(), &mut stored(MatMut::new(&mut found, m, n, n)));
-                let twin = &mut Stored { c: MatMut::new(&mut expected, m, n, n) };
-                reference::gemm::gemm_transposed(isa, columns, (0, m), b.into(), twin);
-                assert_same_bits(("A^T B", isa, n, k), &found, &expected);
-
-                let by_sgd = |weights| Updated { rule: Sgd { learning_rate: 0.1 }, parameters: [weights], leading_dimension: n };
-                gemm_transposed(isa, columns, (0, m), b.into(), &mut updated(by_sgd(&mut found)));
-                reference::gemm::gemm_transposed(isa, columns, (0, m), b.into(), &mut by_sgd(&mut expected));
-                assert_same_bits(("A^T B updated", isa, n, k), &found, &expected);
-            }
+            let operands = Operands::new((m, n, k), 512);
+            Isa::available().for_each(|isa| operands.assert_bits_of_twins(isa, k));
         }
     }
 }
