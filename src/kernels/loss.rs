@@ -28,9 +28,11 @@
 //! already divided. Differences below the normal numbers lose their last bit by that.
 //! A NaN among the values or targets makes the loss of its row NaN.
 //!
-//! The terms of each cross-entropy are not negative, so they do not cancel. The gradient of [`sigmoid_cross_entropy`] is accurate down to
-//! the denormal numbers also where sigmoid and target are both near 1. The loss by softmax has an absolute error of some `1e-7`
-//! where it is near 0.
+//! The terms of each cross-entropy are not negative, so they do not cancel. The gradient of [`sigmoid_cross_entropy`] is accurate also where
+//! sigmoid and target are both near 1. The loss by softmax has an absolute error of some `1e-7` where it is near 0.
+//!
+//! A gradient below `2^-63` is 0. A network that has learned its rows well would else multiply denormal numbers, for each of which some
+//! processors take a hundred times as long: on an Intel Xeon, the thirtieth epoch of Adam on Fashion-MNIST took twice as long as the first.
 //!
 //! The formulas are those of Keras, from logits.
 
@@ -80,6 +82,12 @@ impl<'a> RowWeights<'a> {
             assert!(rows == weights.len(), "weights of {rows} rows expected, found {}", weights.len());
         }
     }
+}
+
+/// A gradient: a difference times the factor of its row, or 0 where that is negligible.
+#[inline(always)]
+fn scaled<S: Simd>(simd: S, difference: S::F32, factor: S::F32) -> S::F32 {
+    simd.flush_negligible(simd.mul(difference, factor))
 }
 
 #[track_caller]
@@ -224,10 +232,10 @@ impl OnEachRow for OfLabels<'_> {
         let (whole, tail) = row.as_chunks_mut::<LANES>();
         for (j, chunk) in whole.iter_mut().enumerate() {
             let difference = simd.sub(simd.div(simd.load(chunk), sum), truth.load(simd, i, j * LANES, LANES));
-            simd.store(simd.mul(difference, factor), chunk);
+            simd.store(scaled(simd, difference, factor), chunk);
         }
         let difference = simd.sub(simd.div(last, sum), truth.load(simd, i, whole.len() * LANES, tail.len()));
-        simd.store_first(simd.mul(difference, factor), tail);
+        simd.store_first(scaled(simd, difference, factor), tail);
     }
 
     #[inline(always)]
@@ -253,7 +261,7 @@ impl OnEachRow for OfLabels<'_> {
             let probability = simd.div(*column, sum);
             let at_label = simd.eq(label, simd.splat(j as f32));
             let difference = simd.select(at_label, simd.sub(probability, simd.splat(1.0)), probability);
-            *column = simd.mul(difference, factor);
+            *column = scaled(simd, difference, factor);
         }
         narrow::store(simd, x, &mut self.x, rows);
     }
@@ -404,8 +412,8 @@ impl<T: Targets> OnEachRow for OfTargets<'_, T> {
             let chunk = &mut self.x.row_mut(i)[start..start + len];
             let exponential = if len == LANES { simd.load_first(chunk) } else { last };
             let probability = simd.div(exponential, sum);
-            let gradient = simd.mul(simd.sub(simd.mul(probability, total), target), factor);
-            simd.store_first(gradient, chunk);
+            let difference = simd.sub(simd.mul(probability, total), target);
+            simd.store_first(scaled(simd, difference, factor), chunk);
         }
     }
 
@@ -433,7 +441,7 @@ impl<T: Targets> OnEachRow for OfTargets<'_, T> {
         simd.store_first(simd.mul(loss, weight), &mut self.losses[rows.clone()]);
         for (column, target) in x.iter_mut().zip(targets).take(columns) {
             let probability = simd.div(*column, sum);
-            *column = simd.mul(simd.sub(simd.mul(probability, total), target), factor);
+            *column = scaled(simd, simd.sub(simd.mul(probability, total), target), factor);
         }
         narrow::store(simd, x, &mut self.x, rows);
     }
@@ -502,7 +510,7 @@ impl<L: ElementLoss> SimdOp for MeanOfElements<'_, L> {
                 // Lanes behind the end of the row add nothing.
                 sum = simd.select(inside, self.loss.accumulate(simd, values, targets, share, sum), sum);
                 right += (self.loss.right(simd, values, targets) & first_bits(x.len())).count_ones() as usize;
-                simd.store_first(self.loss.gradient(simd, values, targets, factor), x);
+                simd.store_first(simd.flush_negligible(self.loss.gradient(simd, values, targets, factor)), x);
             }
             *loss = simd.sum_lanes(sum) * weight;
         }

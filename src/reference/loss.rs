@@ -5,7 +5,12 @@ use super::softmax::{exponentials, largest};
 use super::{math, multiply_add, sum_of_lanes};
 use crate::kernels::loss::RowWeights;
 use crate::kernels::{MatMut, MatRef};
-use crate::simd::{Isa, LANES};
+use crate::simd::{Isa, LANES, NEGLIGIBLE};
+
+/// A gradient, or 0 where it is negligible.
+fn flush_negligible(x: f32) -> f32 {
+    if x.abs() < NEGLIGIBLE { 0.0 } else { x }
+}
 
 fn weight(rows: RowWeights<'_>, i: usize) -> f32 {
     rows.weights.map_or(1.0, |weights| weights[i])
@@ -42,7 +47,7 @@ pub fn softmax_cross_entropy(
         losses[i] = (math::ln(isa, sum) - at_label) * weight(rows, i);
         for (j, x) in row.iter_mut().enumerate() {
             let truth = if j == label { 1.0 } else { 0.0 };
-            *x = (*x / sum - truth) * (rows.scale * weight(rows, i));
+            *x = flush_negligible((*x / sum - truth) * (rows.scale * weight(rows, i)));
         }
     }
     hits
@@ -86,7 +91,7 @@ fn softmax_row(isa: Isa, x: &mut [f32], targets: &[f32], smoothing: f32, (scale,
     let sum = exponentials(isa, x);
     *loss = (math::ln(isa, sum) * total + 2.0 * distance) * weight;
     for (x, y) in x.iter_mut().zip(targets) {
-        *x = (*x / sum * total - y) * (scale * weight);
+        *x = flush_negligible((*x / sum * total - y) * (scale * weight));
     }
     usize::from(hit)
 }
@@ -113,7 +118,7 @@ fn mean_of_elements(
         for (j, (x, &y)) in x.row_mut(i).iter_mut().zip(targets.row(i)).enumerate() {
             let lane = &mut lanes[j % LANES];
             *lane = loss.accumulate(isa, *x, y, share, *lane);
-            *x = loss.gradient(isa, *x, y, rows.scale * weight(rows, i) * share);
+            *x = flush_negligible(loss.gradient(isa, *x, y, rows.scale * weight(rows, i) * share));
         }
         *loss_of_row = sum_of_lanes(lanes) * weight(rows, i);
     }

@@ -39,6 +39,9 @@ pub(crate) use unroll::unroll;
 /// Number of `f32` in a vector, on every instruction set.
 pub const LANES: usize = 16;
 
+/// `2^-63`, of which [`Simd::flush_negligible`] keeps what is as large.
+pub(crate) const NEGLIGIBLE: f32 = f32::from_bits(0x2000_0000);
+
 /// `n` rounded up to a whole number of vectors.
 ///
 /// # Panics
@@ -239,6 +242,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn flush_denormals(self, x: Self::F32) -> Self::F32 {
         self.select(self.lt(self.abs(x), self.splat(f32::MIN_POSITIVE)), self.zero(), x)
+    }
+
+    /// `x`, or 0 where `|x| < 2^-63`, whose square would be denormal. NaN stays.
+    #[inline(always)]
+    fn flush_negligible(self, x: Self::F32) -> Self::F32 {
+        self.select(self.lt(self.abs(x), self.splat(NEGLIGIBLE)), self.zero(), x)
     }
 
     /// The lanes as an array.

@@ -131,6 +131,11 @@ impl Simd for Avx512 {
             let exponent = _mm512_set1_epi32(0x7f80_0000);
             _mm512_maskz_mov_ps(_mm512_test_epi32_mask(_mm512_castps_si512(x), exponent), x)
         }}
+        flush_negligible(self, x: __m512) -> __m512 {{
+            // From 2^-63 on, one of the two highest bits of the exponent is set.
+            let highest = _mm512_set1_epi32(0x6000_0000);
+            _mm512_maskz_mov_ps(_mm512_test_epi32_mask(_mm512_castps_si512(x), highest), x)
+        }}
         select(self, mask: __mmask16, yes: __m512, no: __m512) -> __m512 { _mm512_mask_blend_ps(mask, no, yes) }
         to_bits(self, x: __m512) -> __m512i { _mm512_castps_si512(x) }
         from_bits(self, x: __m512i) -> __m512 { _mm512_castsi512_ps(x) }
@@ -346,6 +351,12 @@ impl Simd for Avx2 {
             let (bits, exponent, zero) = (self.to_bits(x), self.splat_i32(0x7f80_0000), self.splat_i32(0));
             let exponents = self.and_i32(bits, exponent);
             self.from_bits(self.and_i32(bits, halves!(_mm256_cmpgt_epi32(exponents, zero))))
+        }}
+        flush_negligible(self, x: [__m256; 2]) -> [__m256; 2] {{
+            // From 2^-63 on, one of the two highest bits of the exponent is set.
+            let (bits, highest, zero) = (self.to_bits(x), self.splat_i32(0x6000_0000), self.splat_i32(0));
+            let set = self.and_i32(bits, highest);
+            self.from_bits(self.and_i32(bits, halves!(_mm256_cmpgt_epi32(set, zero))))
         }}
         select(self, mask: [__m256; 2], yes: [__m256; 2], no: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_blendv_ps(no, yes, mask)) }
         either(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_or_ps(a, b)) }

@@ -373,19 +373,45 @@ fn losses_of_targets_swallow_no_nan() {
     }
 }
 
-/// Where sigmoid and truth are both near 1 (or 0), loss and gradient are the small number that is left.
+/// Where sigmoid and truth are both near 1 (or 0), loss and gradient are the small number that is left; a gradient below `2^-63` is 0.
 #[test]
 fn a_sure_and_right_sigmoid_keeps_its_digits() {
     let sigmoid = &OF_TARGETS[2];
     for isa in isas() {
-        for x in [10.0, 20.0, 50.0, 80.0] {
+        for x in [10.0, 20.0, 43.0, 44.0, 80.0] {
             let rest = f64::exp(-f64::from(x));
             for (x, y, sign) in [(x, 1.0, -1.0), (-x, 0.0, 1.0)] {
                 let (found, gradient, right) = row_of(sigmoid, isa, &[x], &[y], RowWeights::equal(1.0));
                 assert!((f64::from(found) / rest.ln_1p() - 1.0).abs() < 1e-6, "{isa}: {x} costs {found}");
-                let expected = sign * rest / (1.0 + rest);
-                assert!((f64::from(gradient[0]) / expected - 1.0).abs() < 1e-6, "{isa}: {x} has the gradient {gradient:?}");
+                let expected = if x.abs() > 43.5 { 0.0 } else { sign * rest / (1.0 + rest) };
+                assert!(
+                    (f64::from(gradient[0]) - expected).abs() <= 1e-6 * expected.abs(),
+                    "{isa}: {x} has the gradient {gradient:?}"
+                );
                 assert_eq!(right, 1, "{isa}: {x}");
+            }
+        }
+    }
+}
+
+/// Of many rows at once, of wide rows, and by targets: probabilities from 1 down to denormal numbers and 0.
+#[test]
+fn gradients_are_zero_or_have_a_normal_square() {
+    let smallest = f32::exp2(-63.0);
+    for isa in isas() {
+        for n in [10, 16, 40] {
+            let logits: Vec<f32> = (0..n).map(|j| -4.5 * (j * 40 / n) as f32).collect();
+            let mut targets = vec![0.0; n];
+            targets[0] = 1.0;
+            let [mut by_label, mut by_targets, mut losses] = [logits.clone(), logits.clone(), vec![0.0]];
+            let equal = RowWeights::equal(1.0);
+            softmax_cross_entropy(isa, MatMut::new(&mut by_label, 1, n, n), &[0], 0.0, equal, &mut losses);
+            let y = MatRef::new(&targets, 1, n, n);
+            softmax_cross_entropy_one_hot(isa, MatMut::new(&mut by_targets, 1, n, n), y, 0.0, equal, &mut losses);
+            let (_, by_sigmoid, _) = row_of(&OF_TARGETS[2], isa, &logits, &vec![0.0; n], equal);
+            for gradient in [by_label, by_targets, by_sigmoid] {
+                assert!(gradient.iter().all(|g| *g == 0.0 || g.abs() >= smallest), "{isa}: {gradient:?}");
+                assert!(gradient[1..].iter().any(|g| *g > 0.0) && gradient.contains(&0.0), "{isa}: {gradient:?}");
             }
         }
     }

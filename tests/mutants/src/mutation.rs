@@ -127,7 +127,7 @@ fn other_method(call: &ExprMethodCall) -> Option<Expr> {
             let (mask, yes, no) = (&arguments[0], &arguments[1], &arguments[2]);
             Some(parse_quote!(#receiver.select(#mask, #no, #yes)))
         }
-        ("abs" | "sqrt" | "flush_denormals", 1) => Some(arguments[0].clone()),
+        ("abs" | "sqrt" | "flush_denormals" | "flush_negligible", 1) => Some(arguments[0].clone()),
         ("div_ceil", 1) => {
             let divisor = &arguments[0];
             Some(parse_quote!((#receiver / #divisor)))
