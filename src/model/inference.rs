@@ -95,7 +95,7 @@ impl Asked<'_> {
             match noise {
                 None => predict(&context, inputs, self.parameters, workspace, results),
                 Some(noise) => {
-                    // Of the row, not of the minibatch: how many rows that has depends on the number of threads.
+                    // Numbers of the row in the pass, so that no minibatch drops what another does.
                     let noise = Noise { first_row: noise.first_row.wrapping_add(first as u32), ..noise };
                     predict_with_dropout(&context, noise, inputs, self.parameters, workspace, results);
                 }
