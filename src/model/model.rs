@@ -19,9 +19,9 @@ use crate::parallel::{MAX_PARTS, Pool};
 use crate::plan::Plan;
 use crate::simd::Isa;
 
-/// How many times as many rows a single question must have as a step to employ as many threads. These sleep, and take until 20 to 100
-/// microseconds later to begin: a row of 784-300-100-10 takes 8 microseconds on the caller alone and 35 with a second thread, 64 rows
-/// 233 and 138 to 273.
+/// How many times as many rows as a step a single question must have to employ as many threads, which sleep until then and take 20 to 100
+/// microseconds to begin: a row of 784-300-100-10 takes 8 microseconds on the caller alone and 35 with a second thread, 64 rows 233 and
+/// 138 to 273.
 const ROWS_TO_WAKE_FOR: usize = 10;
 
 /// A network with weights, an optimizer and threads.

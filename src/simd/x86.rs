@@ -69,6 +69,11 @@ fn in_register(x: __m512) -> __m512 {
     x
 }
 
+/// The bits of the exponent. Zeros and denormals are the numbers without any of them.
+const EXPONENT: i32 = 0x7f80_0000;
+/// Its two highest bits, of which one is set from `2^-63` on.
+const HIGHEST_OF_EXPONENT: i32 = 0x6000_0000;
+
 /// AVX-512 F, BW, DQ and VL: one register a vector.
 #[derive(Clone, Copy)]
 pub(super) struct Avx512(());
@@ -79,6 +84,13 @@ impl Avx512 {
     #[inline(always)]
     pub(super) unsafe fn new() -> Self {
         Self(())
+    }
+
+    /// `x` where any of these bits is set, else 0.
+    #[inline(always)]
+    fn keep_with_any_of(self, bits: i32, x: __m512) -> __m512 {
+        // SAFETY: a token exists only where the processor has AVX-512.
+        unsafe { _mm512_maskz_mov_ps(_mm512_test_epi32_mask(_mm512_castps_si512(x), _mm512_set1_epi32(bits)), x) }
     }
 }
 
@@ -106,6 +118,16 @@ impl Simd for Avx512 {
         prefetch_to_write(source);
     }
 
+    #[inline(always)]
+    fn flush_denormals(self, x: __m512) -> __m512 {
+        self.keep_with_any_of(EXPONENT, x)
+    }
+
+    #[inline(always)]
+    fn flush_negligible(self, x: __m512) -> __m512 {
+        self.keep_with_any_of(HIGHEST_OF_EXPONENT, x)
+    }
+
     vector_methods! {
         splat(self, x: f32) -> __m512 { _mm512_set1_ps(x) }
         load(self, source: &[f32; LANES]) -> __m512 { _mm512_loadu_ps(source.as_ptr()) }
@@ -126,16 +148,6 @@ impl Simd for Avx512 {
         lt(self, a: __m512, b: __m512) -> __mmask16 { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) }
         le(self, a: __m512, b: __m512) -> __mmask16 { _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b) }
         eq(self, a: __m512, b: __m512) -> __mmask16 { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b) }
-        flush_denormals(self, x: __m512) -> __m512 {{
-            // Zeros and denormals are the numbers without a bit of the exponent.
-            let exponent = _mm512_set1_epi32(0x7f80_0000);
-            _mm512_maskz_mov_ps(_mm512_test_epi32_mask(_mm512_castps_si512(x), exponent), x)
-        }}
-        flush_negligible(self, x: __m512) -> __m512 {{
-            // From 2^-63 on, one of the two highest bits of the exponent is set.
-            let highest = _mm512_set1_epi32(0x6000_0000);
-            _mm512_maskz_mov_ps(_mm512_test_epi32_mask(_mm512_castps_si512(x), highest), x)
-        }}
         select(self, mask: __mmask16, yes: __m512, no: __m512) -> __m512 { _mm512_mask_blend_ps(mask, no, yes) }
         to_bits(self, x: __m512) -> __m512i { _mm512_castps_si512(x) }
         from_bits(self, x: __m512i) -> __m512 { _mm512_castsi512_ps(x) }
@@ -261,6 +273,15 @@ macro_rules! halves {
 }
 
 impl Avx2 {
+    /// `x` where any of these bits is set, else 0. The sign is none of them.
+    #[inline(always)]
+    fn keep_with_any_of(self, bits: i32, x: [__m256; 2]) -> [__m256; 2] {
+        let (set, zero) = (self.and_i32(self.to_bits(x), self.splat_i32(bits)), self.splat_i32(0));
+        // SAFETY: a token exists only where the processor has AVX2.
+        let any = unsafe { halves!(_mm256_cmpgt_epi32(set, zero)) };
+        self.from_bits(self.and_i32(self.to_bits(x), any))
+    }
+
     /// Eight half rows turned into eight half columns.
     #[inline(always)]
     fn transpose_half(self, rows: [__m256; 8]) -> [__m256; 8] {
@@ -323,6 +344,16 @@ impl Simd for Avx2 {
         prefetch_to_write(source);
     }
 
+    #[inline(always)]
+    fn flush_denormals(self, x: [__m256; 2]) -> [__m256; 2] {
+        self.keep_with_any_of(EXPONENT, x)
+    }
+
+    #[inline(always)]
+    fn flush_negligible(self, x: [__m256; 2]) -> [__m256; 2] {
+        self.keep_with_any_of(HIGHEST_OF_EXPONENT, x)
+    }
+
     vector_methods! {
         splat(self, x: f32) -> [__m256; 2] { [_mm256_set1_ps(x); 2] }
         load(self, source: &[f32; LANES]) -> [__m256; 2] { [_mm256_loadu_ps(source.as_ptr()), _mm256_loadu_ps(source.as_ptr().add(8))] }
@@ -346,18 +377,6 @@ impl Simd for Avx2 {
         lt(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b)) }
         le(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_cmp_ps::<_CMP_LE_OQ>(a, b)) }
         eq(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_cmp_ps::<_CMP_EQ_OQ>(a, b)) }
-        flush_denormals(self, x: [__m256; 2]) -> [__m256; 2] {{
-            // Zeros and denormals are the numbers without a bit of the exponent.
-            let (bits, exponent, zero) = (self.to_bits(x), self.splat_i32(0x7f80_0000), self.splat_i32(0));
-            let exponents = self.and_i32(bits, exponent);
-            self.from_bits(self.and_i32(bits, halves!(_mm256_cmpgt_epi32(exponents, zero))))
-        }}
-        flush_negligible(self, x: [__m256; 2]) -> [__m256; 2] {{
-            // From 2^-63 on, one of the two highest bits of the exponent is set.
-            let (bits, highest, zero) = (self.to_bits(x), self.splat_i32(0x6000_0000), self.splat_i32(0));
-            let set = self.and_i32(bits, highest);
-            self.from_bits(self.and_i32(bits, halves!(_mm256_cmpgt_epi32(set, zero))))
-        }}
         select(self, mask: [__m256; 2], yes: [__m256; 2], no: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_blendv_ps(no, yes, mask)) }
         either(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] { halves!(_mm256_or_ps(a, b)) }
         mask_to_bits(self, mask: [__m256; 2]) -> u16 { (_mm256_movemask_ps(mask[0]) | _mm256_movemask_ps(mask[1]) << 8) as u16 }

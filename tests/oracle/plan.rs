@@ -362,7 +362,7 @@ fn plans_that_cannot_be() {
 #[test]
 fn parts_are_of_use_from_a_million_operations_on() {
     static NETWORK: Chain<2> = sequential(100, [LayerSpec::dense(50, Relu), LayerSpec::dense(10, Softmax)]);
-    // 2 * 2 * 100 * 50 + 3 * 2 * 50 * 10 operations, and a third of those without their gradients.
+    // 2 * 2 * 100 * 50 + 3 * 2 * 50 * 10 operations, and 2 * 100 * 50 + 2 * 50 * 10 without gradients.
     let training = Plan::training(NETWORK.network(), 1, 1);
     assert_eq!(training.operations_per_row(), 23_000);
     for (rows, most, expected) in [(1, 8, 1), (43, 8, 1), (86, 8, 1), (87, 8, 2), (87, 1, 1), (300, 8, 6), (usize::MAX, 64, 64)] {
