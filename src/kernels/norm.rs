@@ -364,7 +364,8 @@ pub fn inverse_deviation(isa: Isa, variance: &[f32], epsilon: f32, y: &mut [f32]
     slice::map(isa, InverseDeviation { epsilon }, [variance], [y]);
 }
 
-/// `moving = momentum moving + (1 - momentum) batch`: once per step, for the mean and for the variance.
+/// `moving = momentum moving + (1 - momentum) batch`: once per step, for the mean and for the variance. What fades below `2^-126`, like the variance of
+/// a unit that has died, is 0.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -377,7 +378,7 @@ pub fn update_moving(isa: Isa, momentum: f64, batch: &[f32], moving: &mut [f32])
     impl MapOp<1, 1> for UpdateMoving {
         #[inline(always)]
         fn map<S: Simd>(&self, simd: S, [batch]: [S::F32; 1], [moving]: [S::F32; 1]) -> [S::F32; 1] {
-            [simd.mul_add(moving, simd.splat(self.kept), simd.mul(batch, simd.splat(self.new)))]
+            [simd.flush_denormals(simd.mul_add(moving, simd.splat(self.kept), simd.mul(batch, simd.splat(self.new))))]
         }
     }
     slice::map(isa, UpdateMoving { kept: momentum as f32, new: (1.0 - momentum) as f32 }, [batch], [moving]);
@@ -983,6 +984,10 @@ mod tests {
         let exact = 1.0 - 0.99f64.powi(100);
         assert!((f64::from(moving[0]) - exact).abs() < 1e-5, "{moving:?}");
         assert!((f64::from(moving[1]) - (1.0 + 2.0 * exact)).abs() < 1e-5, "{moving:?}");
+        for _ in 0..10_000 {
+            update_moving(Isa::detect(), MOMENTUM, &[0.0, 1.0], &mut moving);
+        }
+        assert_eq!(moving[0], 0.0);
     }
 
     #[test]

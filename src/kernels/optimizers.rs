@@ -33,8 +33,11 @@
 //! **Scalars** that change with the step are computed once per step, in `f64`, and rounded to `f32`: settings such as
 //! [`AdamSettings`] hold what the user chooses, and their `at_step` gives the rule of one step.
 //!
-//! **Denormals.** A parameter whose gradient stays zero would let its moments fade into denormal numbers, on which many processors are
-//! a hundred times slower. So the numbers per parameter are flushed: where `abs(x) < 2^-126`, 0 is stored.
+//! **Denormals.** Many processors are a hundred times slower on denormal numbers, into which whatever a step multiplies by a factor below 1
+//! fades sooner or later: the moments of a parameter without a gradient, and, by a decay or a penalty, the weights of an input that is always
+//! zero or of a unit that is dead. So the numbers per parameter are flushed: where `abs(x) < 2^-126`, 0 is stored. What is multiplied once more is
+//! 0 where `abs(x) < 2^-63`, so that its square and its product with a learning rate are no denormal numbers either: a gradient with a penalty, a
+//! gradient of an optimizer that squares it, the means `m` of Adam and `a` of RMSprop, a weight that has decayed.
 
 use crate::simd::{Isa, MapOp, Simd, slice};
 
@@ -162,6 +165,7 @@ impl RmsProp {
 impl MapOp<1, 2> for RmsProp {
     #[inline(always)]
     fn map<S: Simd>(&self, simd: S, [g]: [S::F32; 1], [w, v]: [S::F32; 2]) -> [S::F32; 2] {
+        let g = simd.flush_negligible(g);
         let v = self.mean_square(simd, g, v);
         [simd.sub(w, self.step(simd, g, v)), v]
     }
@@ -179,6 +183,7 @@ pub struct RmsPropMomentum {
 impl MapOp<1, 3> for RmsPropMomentum {
     #[inline(always)]
     fn map<S: Simd>(&self, simd: S, [g]: [S::F32; 1], [w, v, m]: [S::F32; 3]) -> [S::F32; 3] {
+        let g = simd.flush_negligible(g);
         let v = self.rule.mean_square(simd, g, v);
         let step = self.rule.step(simd, g, v);
         let m = simd.flush_denormals(simd.mul_add(simd.splat(self.momentum), m, step));
@@ -198,9 +203,10 @@ pub struct CenteredRmsProp {
 impl MapOp<1, 4> for CenteredRmsProp {
     #[inline(always)]
     fn map<S: Simd>(&self, simd: S, [g]: [S::F32; 1], [w, v, m, a]: [S::F32; 4]) -> [S::F32; 4] {
+        let g = simd.flush_negligible(g);
         let v = self.rule.mean_square(simd, g, v);
         let new = simd.mul(simd.splat(self.rule.one_minus_rho), g);
-        let a = simd.flush_denormals(simd.mul_add(simd.splat(self.rule.rho), a, new));
+        let a = simd.flush_negligible(simd.mul_add(simd.splat(self.rule.rho), a, new));
         let step = self.rule.step(simd, g, simd.sub(v, simd.mul(a, a)));
         let m = simd.flush_denormals(simd.mul_add(simd.splat(self.momentum), m, step));
         [simd.sub(w, m), v, m, a]
@@ -275,9 +281,10 @@ impl Moments {
     /// The new mean and mean square.
     #[inline(always)]
     fn update<S: Simd>(&self, simd: S, g: S::F32, m: S::F32, v: S::F32) -> (S::F32, S::F32) {
+        let g = simd.flush_negligible(g);
         let m = simd.mul_add(simd.splat(self.one_minus_beta_1), simd.sub(g, m), m);
         let v = simd.mul_add(simd.splat(self.one_minus_beta_2), simd.sub(simd.mul(g, g), v), v);
-        (simd.flush_denormals(m), simd.flush_denormals(v))
+        (simd.flush_negligible(m), simd.flush_denormals(v))
     }
 }
 
@@ -359,6 +366,7 @@ pub struct Nadam {
 impl MapOp<1, 3> for Nadam {
     #[inline(always)]
     fn map<S: Simd>(&self, simd: S, [g]: [S::F32; 1], [w, m, v]: [S::F32; 3]) -> [S::F32; 3] {
+        let g = simd.flush_negligible(g);
         let (m, v) = self.moments.update(simd, g, m, v);
         let numerator = simd.mul_add(simd.splat(self.mean), m, simd.mul(simd.splat(self.gradient), g));
         let root = simd.sqrt(simd.mul(v, simd.splat(self.mean_square)));
@@ -366,7 +374,8 @@ impl MapOp<1, 3> for Nadam {
     }
 }
 
-/// A rule whose gradient includes that of the penalty `l1 abs(w) + l2 w^2`. The sign of 0 is 0, so l1 does not move a weight off 0.
+/// A rule whose gradient includes that of the penalty `l1 abs(w) + l2 w^2`. The sign of 0 is 0, so l1 does not move a weight off 0. Below `2^-63`
+/// the gradient is 0, so l2 does not shrink a weight to a denormal number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Regularized<R> {
     /// The factor of the sum of absolute weights in the loss.
@@ -409,7 +418,7 @@ fn penalized<S: Simd>(simd: S, l1: f32, l2: f32, w: S::F32, g: S::F32) -> S::F32
     let zero = simd.zero();
     let negative = simd.select(simd.lt(w, zero), simd.splat(-l1), zero);
     let signed = simd.select(simd.lt(zero, w), simd.splat(l1), negative);
-    simd.add(simd.mul_add(simd.splat(2.0 * l2), w, g), signed)
+    simd.flush_negligible(simd.add(simd.mul_add(simd.splat(2.0 * l2), w, g), signed))
 }
 
 /// A rule whose gradient is multiplied by a factor: clipping by norm, gradient accumulation.
@@ -446,7 +455,7 @@ impl<R: MapOp<1, N>, const N: usize> MapOp<1, N> for ClippedByValue<R> {
     }
 }
 
-/// A rule with decoupled weight decay: the weight shrinks before the step, and the gradient knows nothing of it.
+/// A rule with decoupled weight decay: the weight shrinks before the step, and the gradient knows nothing of it. Below `2^-63` it is 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decayed<R> {
     /// The share of the weight that is lost: weight decay times learning rate.
@@ -464,7 +473,7 @@ impl<R> Decayed<R> {
 impl<R: MapOp<1, N>, const N: usize> MapOp<1, N> for Decayed<R> {
     #[inline(always)]
     fn map<S: Simd>(&self, simd: S, g: [S::F32; 1], mut parameters: [S::F32; N]) -> [S::F32; N] {
-        parameters[0] = simd.mul_add(simd.splat(-self.share), parameters[0], parameters[0]);
+        parameters[0] = simd.flush_negligible(simd.mul_add(simd.splat(-self.share), parameters[0], parameters[0]));
         self.rule.map(simd, g, parameters)
     }
 }
@@ -659,6 +668,11 @@ mod tests {
         core::array::from_fn(|n| numbers(10 + n as u64, len).into_iter().map(|x| if n == 0 { x } else { x.abs() }).collect())
     }
 
+    /// Numbers around `2^-63`, below which some are flushed.
+    fn fading() -> [f32; 12] {
+        core::array::from_fn(|i| libm::exp2f(-58.75 - i as f32))
+    }
+
     fn check_against_twin<R: MapOp<1, N> + Rule<N> + Copy, const N: usize>(name: &str, rule: R) {
         for isa in Isa::available() {
             for len in 0..=33 {
@@ -673,15 +687,17 @@ mod tests {
                     }
                 }
             }
-            let count = SPECIAL.len();
-            for n in 0..count.pow(2) {
-                let g: Vec<f32> = SPECIAL.to_vec();
-                let mut found: [Vec<f32>; N] = core::array::from_fn(|k| vec![SPECIAL[n / count.pow(k as u32 % 2) % count]; count]);
-                let mut expected = found.clone();
-                update(isa, rule, &g, found.each_mut().map(Vec::as_mut_slice));
-                reference::update(isa, &rule, &g, expected.each_mut().map(Vec::as_mut_slice));
-                for (found, expected) in found.iter().zip(&expected) {
-                    assert_same_bits((name, isa, n), found, expected);
+            for values in [SPECIAL.to_vec(), fading().to_vec()] {
+                let count = values.len();
+                for n in 0..count.pow(2) {
+                    let mut found: [Vec<f32>; N] =
+                        core::array::from_fn(|k| vec![values[n / count.pow(k as u32 % 2) % count]; count]);
+                    let mut expected = found.clone();
+                    update(isa, rule, &values, found.each_mut().map(Vec::as_mut_slice));
+                    reference::update(isa, &rule, &values, expected.each_mut().map(Vec::as_mut_slice));
+                    for (found, expected) in found.iter().zip(&expected) {
+                        assert_same_bits((name, isa, n), found, expected);
+                    }
                 }
             }
         }
@@ -905,6 +921,39 @@ mod tests {
     #[test]
     fn moments_of_parameters_without_gradient_end_at_zero() {
         for_every_rule!(check_no_denormals);
+    }
+
+    /// Weights of 1 and of about the smallest normal number, which shrink for 10,000 steps without a gradient of their own, by rules of which each
+    /// step takes a tenth at least.
+    #[test]
+    fn weights_that_shrink_do_not_become_denormal() {
+        let sgd = Sgd { learning_rate: 1.0 };
+        let momentum = Momentum { learning_rate: 0.1, momentum: 0.5, kind: MomentumKind::Classic };
+        let adam = AdamSettings { learning_rate: 0.01, ..Default::default() }.at_step(1);
+        let (l1, l2) = (0.0, 0.1);
+        let rules: [&dyn RowRule; 5] = [
+            &ByRow::<_, 1>(Regularized { l1, l2, rule: sgd }),
+            &ByRow::<_, 2>(Regularized { l1, l2: 0.8, rule: momentum }),
+            &ByRow::<_, 3>(Regularized { l1, l2, rule: adam }),
+            &ByRow::<_, 1>(Decayed::new(0.1, 1.0, sgd)),
+            &ByRow::<_, 3>(Decayed::new(0.1, 1.0, adam)),
+        ];
+        for isa in Isa::available() {
+            for (number, rule) in rules.into_iter().enumerate() {
+                let mut parameters = [[1.0, -2e-38, 2e-38]; MAX_PARAMETERS];
+                parameters[1..].fill([0.0; 3]);
+                let mut before = parameters[0];
+                for _ in 0..10_000 {
+                    before = parameters[0];
+                    rule.update_row(isa, &[0.0; 3], parameters.each_mut().map(|p| &mut p[..]));
+                }
+                assert_eq!(before, parameters[0], "rule {number} on {isa} still moves");
+                assert!(
+                    parameters[0].iter().all(|w| !w.is_subnormal() && w.abs() < 1e-6),
+                    "rule {number} on {isa}: {parameters:?}"
+                );
+            }
+        }
     }
 
     /// Found by fuzzing: compared with itself, a rule with NaN seemed to be adjusted, and zero penalties were multiplied by weights that are NaN.

@@ -2,15 +2,10 @@
 
 use super::reduce::index_of_largest;
 use super::softmax::{exponentials, largest};
-use super::{math, multiply_add, sum_of_lanes};
+use super::{flush_negligible, math, multiply_add, sum_of_lanes};
 use crate::kernels::loss::RowWeights;
 use crate::kernels::{MatMut, MatRef};
-use crate::simd::{Isa, LANES, NEGLIGIBLE};
-
-/// A gradient, or 0 where it is negligible.
-fn flush_negligible(x: f32) -> f32 {
-    if x.abs() < NEGLIGIBLE { 0.0 } else { x }
-}
+use crate::simd::{Isa, LANES};
 
 fn weight(rows: RowWeights<'_>, i: usize) -> f32 {
     rows.weights.map_or(1.0, |weights| weights[i])

@@ -1,6 +1,6 @@
 //! [`kernels::norm`](crate::kernels::norm) as loops.
 
-use super::multiply_add;
+use super::{flush_denormal, multiply_add};
 use crate::kernels::norm::{GradientSums, Normalization};
 use crate::kernels::reduce::MICRO_SHARD;
 use crate::kernels::{MatMut, MatRef};
@@ -46,7 +46,7 @@ pub fn inverse_deviation(variance: &[f32], epsilon: f32, y: &mut [f32]) {
 /// `moving = momentum moving + (1 - momentum) batch`
 pub fn update_moving(isa: Isa, momentum: f64, batch: &[f32], moving: &mut [f32]) {
     for (moving, batch) in moving.iter_mut().zip(batch) {
-        *moving = multiply_add(isa, *moving, momentum as f32, batch * (1.0 - momentum) as f32);
+        *moving = flush_denormal(multiply_add(isa, *moving, momentum as f32, batch * (1.0 - momentum) as f32));
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A rule takes the gradient, and the weight followed by the parameter's other numbers, of which it gives the new values.
 
-use super::multiply_add;
+use super::{flush_denormal, flush_negligible, multiply_add};
 use crate::kernels::optimizers::{
     Adam, AmsGrad, CenteredRmsProp, ClippedByValue, Decayed, Moments, Momentum, MomentumKind, Nadam, Regularized, Rescaled,
     RmsProp, RmsPropMomentum, Sgd,
@@ -25,10 +25,6 @@ pub fn update<const N: usize>(isa: Isa, rule: &impl Rule<N>, g: &[f32], mut para
     }
 }
 
-fn flush(x: f32) -> f32 {
-    if x.abs() < f32::MIN_POSITIVE { 0.0 } else { x }
-}
-
 impl Rule<1> for Sgd {
     fn step(&self, _: Isa, g: f32, [w]: [f32; 1]) -> [f32; 1] {
         [w - self.learning_rate * g]
@@ -38,7 +34,7 @@ impl Rule<1> for Sgd {
 impl Rule<2> for Momentum {
     fn step(&self, isa: Isa, g: f32, [w, v]: [f32; 2]) -> [f32; 2] {
         let step = -self.learning_rate * g;
-        let v = flush(multiply_add(isa, self.momentum, v, step));
+        let v = flush_denormal(multiply_add(isa, self.momentum, v, step));
         match self.kind {
             MomentumKind::Classic => [w + v, v],
             MomentumKind::Nesterov => [w + multiply_add(isa, self.momentum, v, step), v],
@@ -47,11 +43,12 @@ impl Rule<2> for Momentum {
 }
 
 fn mean_square(isa: Isa, rule: &RmsProp, g: f32, v: f32) -> f32 {
-    flush(multiply_add(isa, rule.rho, v, rule.one_minus_rho * g * g))
+    flush_denormal(multiply_add(isa, rule.rho, v, rule.one_minus_rho * g * g))
 }
 
 impl Rule<2> for RmsProp {
     fn step(&self, isa: Isa, g: f32, [w, v]: [f32; 2]) -> [f32; 2] {
+        let g = flush_negligible(g);
         let v = mean_square(isa, self, g, v);
         [w - self.learning_rate * g / (v + self.epsilon).sqrt(), v]
     }
@@ -59,27 +56,30 @@ impl Rule<2> for RmsProp {
 
 impl Rule<3> for RmsPropMomentum {
     fn step(&self, isa: Isa, g: f32, [w, v, m]: [f32; 3]) -> [f32; 3] {
+        let g = flush_negligible(g);
         let v = mean_square(isa, &self.rule, g, v);
         let step = self.rule.learning_rate * g / (v + self.rule.epsilon).sqrt();
-        let m = flush(multiply_add(isa, self.momentum, m, step));
+        let m = flush_denormal(multiply_add(isa, self.momentum, m, step));
         [w - m, v, m]
     }
 }
 
 impl Rule<4> for CenteredRmsProp {
     fn step(&self, isa: Isa, g: f32, [w, v, m, a]: [f32; 4]) -> [f32; 4] {
+        let g = flush_negligible(g);
         let v = mean_square(isa, &self.rule, g, v);
-        let a = flush(multiply_add(isa, self.rule.rho, a, self.rule.one_minus_rho * g));
+        let a = flush_negligible(multiply_add(isa, self.rule.rho, a, self.rule.one_minus_rho * g));
         let step = self.rule.learning_rate * g / (v - a * a + self.rule.epsilon).sqrt();
-        let m = flush(multiply_add(isa, self.momentum, m, step));
+        let m = flush_denormal(multiply_add(isa, self.momentum, m, step));
         [w - m, v, m, a]
     }
 }
 
 fn moments(isa: Isa, moments: &Moments, g: f32, m: f32, v: f32) -> (f32, f32) {
+    let g = flush_negligible(g);
     let m = multiply_add(isa, moments.one_minus_beta_1, g - m, m);
     let v = multiply_add(isa, moments.one_minus_beta_2, g * g - v, v);
-    (flush(m), flush(v))
+    (flush_negligible(m), flush_denormal(v))
 }
 
 impl Rule<3> for Adam {
@@ -100,7 +100,7 @@ impl Rule<4> for AmsGrad {
 impl Rule<3> for Nadam {
     fn step(&self, isa: Isa, g: f32, [w, m, v]: [f32; 3]) -> [f32; 3] {
         let (m, v) = moments(isa, &self.moments, g, m, v);
-        let numerator = multiply_add(isa, self.mean, m, self.gradient * g);
+        let numerator = multiply_add(isa, self.mean, m, self.gradient * flush_negligible(g));
         [w - numerator / ((v * self.mean_square).sqrt() + self.epsilon), m, v]
     }
 }
@@ -115,7 +115,7 @@ impl<R: Rule<N>, const N: usize> Rule<N> for Regularized<R> {
         } else {
             0.0
         };
-        self.rule.step(isa, multiply_add(isa, 2.0 * self.l2, w, g) + by_l1, parameters)
+        self.rule.step(isa, flush_negligible(multiply_add(isa, 2.0 * self.l2, w, g) + by_l1), parameters)
     }
 }
 
@@ -140,7 +140,7 @@ impl<R: Rule<N>, const N: usize> Rule<N> for ClippedByValue<R> {
 
 impl<R: Rule<N>, const N: usize> Rule<N> for Decayed<R> {
     fn step(&self, isa: Isa, g: f32, mut parameters: [f32; N]) -> [f32; N] {
-        parameters[0] = multiply_add(isa, -self.share, parameters[0], parameters[0]);
+        parameters[0] = flush_negligible(multiply_add(isa, -self.share, parameters[0], parameters[0]));
         self.rule.step(isa, g, parameters)
     }
 }
