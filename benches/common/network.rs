@@ -3,14 +3,14 @@
 use super::buffer::{Buffer, byte};
 use super::{Against, Candidate, Runner, id, isas, repeat, threads, timed};
 use selvedge::data::{Batches, shuffle};
-use selvedge::exec::{Batch, Clipping, Context, Inputs, Step, Targets, predict, train_step};
+use selvedge::exec::{Batch, Clipping, Context, Inputs, Step, Targets, penalty, predict, train_step};
 use selvedge::kernels::MatRef;
 use selvedge::kernels::gather::Scaling;
 use selvedge::kernels::optimizers::{AdamSettings, Momentum, MomentumKind, Optimizer};
 use selvedge::memory::vec_in_huge_pages;
 use selvedge::model::{Compile, Dense, Examples, Fit, Model, Sequential, Sgd};
 use selvedge::parallel::{Executor, Pool, Serial};
-use selvedge::plan::{Activation, BatchNorm, Chain, LayerSpec, Loss, Memory, Network, Plan, Region, sequential};
+use selvedge::plan::{Activation, BatchNorm, Chain, LayerSpec, Loss, Memory, Network, Penalty, Plan, Region, sequential};
 use selvedge::simd::Isa;
 use std::hint::black_box;
 
@@ -25,6 +25,14 @@ static NORMALIZED: Chain<3> = sequential(784, [normalized(300), normalized(100),
 
 const fn normalized(units: usize) -> LayerSpec {
     LayerSpec::dense(units, Activation::Relu).without_bias().batch_norm(BatchNorm::KERAS)
+}
+
+/// The same with a penalty of the weights.
+static PENALIZED: Chain<3> =
+    sequential(784, [penalized(300, Activation::Relu), penalized(100, Activation::Relu), penalized(10, Activation::Softmax)]);
+
+const fn penalized(units: usize, activation: Activation) -> LayerSpec {
+    LayerSpec::dense(units, activation).kernel_penalty(Penalty { l1: 0.0, l2: 1e-4 })
 }
 
 /// 6-64-8-4: so small that calls and checks could cost more than the arithmetic.
@@ -46,18 +54,24 @@ struct Trained {
     chain: &'static Chain<3>,
     optimizer: Optimizer,
     clipping: Clipping,
+    /// Whether whole epochs are measured, too, which take seconds.
+    epochs: bool,
 }
 
 const MOMENTUM: Optimizer = Optimizer::Momentum(Momentum { learning_rate: 1e-3, momentum: 0.9, kind: MomentumKind::Classic });
 
-fn trained() -> [Trained; 4] {
-    let adam = Optimizer::Adam(AdamSettings { learning_rate: 1e-5, ..AdamSettings::default() }.at_step(1000));
-    let momentum = Trained { name: "momentum", chain: &CLASSIFIER, optimizer: MOMENTUM, clipping: Clipping::None };
+fn trained() -> [Trained; 6] {
+    let settings = AdamSettings { learning_rate: 1e-5, ..AdamSettings::default() };
+    let adam = Optimizer::Adam(settings.at_step(1000));
+    let adamw = Optimizer::AdamW(settings.at_step_with_decay(1000, AdamSettings::WEIGHT_DECAY));
+    let momentum = Trained { name: "momentum", chain: &CLASSIFIER, optimizer: MOMENTUM, clipping: Clipping::None, epochs: true };
     [
         momentum,
         Trained { name: "adam", optimizer: adam, ..momentum },
         Trained { name: "momentum_batch_norm", chain: &NORMALIZED, ..momentum },
-        Trained { name: "momentum_global_clipnorm", clipping: Clipping::GlobalNorm(1.0), ..momentum },
+        Trained { name: "momentum_global_clipnorm", clipping: Clipping::GlobalNorm(1.0), epochs: false, ..momentum },
+        Trained { name: "momentum_l2", chain: &PENALIZED, epochs: false, ..momentum },
+        Trained { name: "adamw", optimizer: adamw, epochs: false, ..momentum },
     ]
 }
 
@@ -76,8 +90,7 @@ pub(super) fn candidates() -> Vec<Candidate> {
                 }
             }
         }
-        // Seconds each.
-        for threads in threads().filter(|_| trained.clipping == Clipping::None) {
+        for threads in threads().filter(|_| trained.epochs) {
             for batch in [32, 128, 512] {
                 all.push(training("epoch", trained, isas[0], batch, threads, rows_of_epoch(), open_epoch));
             }
@@ -180,6 +193,7 @@ impl Training {
     fn step(&mut self, executor: &dyn Executor, batch: &Batch<'_>) {
         let context = Context { isa: self.isa, plan: &self.plan, executor };
         let (parameters, state, workspace) = (self.parameters.get_mut(), self.state.get_mut(), self.workspace.get_mut());
+        black_box(penalty(&context, parameters, workspace));
         let mut memory = Memory { parameters, state, gradients: self.gradients.get_mut(), workspace };
         black_box(train_step(&context, &self.step, black_box(batch), &mut memory));
     }

@@ -7,7 +7,7 @@ use super::support::isas::isas;
 use super::support::matrix::Layout;
 use super::support::numbers::POISON;
 use arbitrary::Result;
-use selvedge::kernels::clipping::{sum_of_squares, sums_of_squares};
+use selvedge::kernels::clipping::{sum_of_magnitudes, sum_of_squares, sums_of_magnitudes, sums_of_squares};
 use selvedge::kernels::optimizers::{Momentum, MomentumKind};
 use selvedge::kernels::reduce::{MICRO_SHARD, argmax, column_sums, column_sums_into, first_non_finite, mean_and_variance, sum};
 use selvedge::reference::{clipping, reduce};
@@ -59,11 +59,15 @@ fn rows(operands: &mut Operands<'_>) -> Result<()> {
         reduce::argmax(x.as_ref(), &mut expected);
         assert_eq!(found[..], expected[..], "{case}: the largest");
 
-        let expected = clipping::sum_of_squares(isa, x.as_ref());
         let mut shards = operands.placed(&vec![POISON; m.div_ceil(MICRO_SHARD)]);
+        let expected = clipping::sum_of_squares(isa, x.as_ref());
         sums_of_squares(isa, x.as_ref(), &mut shards);
         let found = [sum_of_squares(isa, x.as_ref()), sum(shards.iter().copied())];
         assert_same(&found, &[expected; 2], &format_args!("{case}: sum of squares"));
+        let expected = clipping::sum_of_magnitudes(isa, x.as_ref());
+        sums_of_magnitudes(isa, x.as_ref(), &mut shards);
+        let found = [sum_of_magnitudes(isa, x.as_ref()), sum(shards.iter().copied())];
+        assert_same(&found, &[expected; 2], &format_args!("{case}: sum of magnitudes"));
     }
     Ok(())
 }

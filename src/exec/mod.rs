@@ -31,6 +31,7 @@ pub(crate) mod ends;
 mod forward;
 mod infer;
 mod loss;
+mod norms;
 mod part;
 mod pass;
 mod product;
@@ -39,6 +40,7 @@ mod step;
 mod update;
 
 pub use infer::{evaluate, output_statistics, predict, predict_with_dropout};
+pub use norms::{penalty, penalty_by_one};
 pub use part::Noise;
 pub use product::product;
 pub use step::{Clipping, Step, gradients, train_step, update};

@@ -1,16 +1,15 @@
 //! The training step.
 
 use super::loss::Truth;
+use super::norms::squares_of_tensors;
 use super::part::Noise;
 use super::pass::Pass;
 use super::update::{Gradients, update_stored};
-use super::{Batch, Context, Report, check, check_lengths, check_trains};
-use crate::kernels::MatRef;
-use crate::kernels::clipping::{factor_by_global_norm, factor_by_norm, sum_of_squares, sums_of_squares};
+use super::{Batch, Context, Report, check, check_lengths};
+use crate::kernels::clipping::{factor_by_global_norm, factor_by_norm};
 use crate::kernels::optimizers::{Adjusted, Optimizer};
-use crate::kernels::reduce::{self, MICRO_SHARD};
-use crate::parallel::{Shares, range_of_share};
-use crate::plan::{BlockRef, LEARNED_TENSORS, Layer, Memory, Plan, Purpose};
+use crate::kernels::reduce;
+use crate::plan::{BlockRef, LEARNED_TENSORS, Memory, Plan, Purpose};
 
 /// What becomes of gradients before the optimizer uses them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -115,37 +114,6 @@ pub fn update(context: &Context<'_>, step: &Step, memory: &mut Memory<'_>) {
             update(&|_, _| Adjusted { factor, ..plain });
         }
     }
-}
-
-/// The sum of squares of each tensor of each layer, zeros for those that it does not have. The workspace keeps all else that it holds.
-#[track_caller]
-fn squares_of_tensors<'a>(context: &Context<'_>, gradients: &[f32], workspace: &'a mut [f32]) -> &'a [f32] {
-    let plan = context.plan;
-    check_trains(plan);
-    check_lengths(&[("workspace", plan.workspace_len(), workspace.len())]);
-    let (squares, of_shards) = workspace[plan.squares_range()].split_at_mut(plan.layers().len() * LEARNED_TENSORS);
-    let tensors = plan.layers().iter().flat_map(Layer::learned_tensors);
-    for (tensor, square) in tensors.zip(squares.iter_mut()) {
-        *square = sum_of_squares_by_all(context, tensor.region.of(gradients), of_shards);
-    }
-    squares
-}
-
-/// The sum of squares of a matrix, each part its micro-shards, whose sums go to the front of `of_shards`.
-fn sum_of_squares_by_all(context: &Context<'_>, x: MatRef<'_>, of_shards: &mut [f32]) -> f32 {
-    let Context { isa, plan, executor } = *context;
-    let of_shards = &mut of_shards[..x.rows().div_ceil(MICRO_SHARD)];
-    if of_shards.len() <= 1 {
-        return sum_of_squares(isa, x);
-    }
-    let per_part = of_shards.len().div_ceil(plan.parts());
-    let shares = Shares::new(&mut *of_shards, per_part);
-    executor.run(&|part| {
-        let rows = range_of_share(x.rows(), per_part * MICRO_SHARD, part);
-        let x = MatRef::new(&x.data()[rows.start * x.leading_dimension()..], rows.len(), x.columns(), x.leading_dimension());
-        sums_of_squares(isa, x, shares.take(part));
-    });
-    reduce::sum(of_shards.iter().copied())
 }
 
 /// Each part its rows: forward, losses, backward.

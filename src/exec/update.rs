@@ -45,7 +45,7 @@ struct Columns<'a> {
 
 impl Columns<'_> {
     /// `parameters = rule(x^T dz, parameters)`. The gradient and what most people use meet in registers, at the price of a copy of every tile
-    /// for each of these optimizers; all others, and adjusted gradients, in a buffer of one row of a tile, with one copy of the tiles.
+    /// for each of these optimizers; all others, and adjusted gradients, in a buffer of one tile, with one copy of the tiles.
     fn update(&self, isa: Isa, rule: &Adjusted, parameters: [&mut [f32]; MAX_PARAMETERS], leading_dimension: usize) {
         let is_plain = rule.is_plain();
         match rule.optimizer {

@@ -1,9 +1,11 @@
-//! Clipping of gradients by their norm.
+//! Clipping of gradients by their norm, and the sums that norms and penalties are made of.
 //!
 //! | kernel | formula | passes |
 //! |---|---|---|
 //! | [`sum_of_squares`] | `sum over i and j of x[i][j]^2` | reads each element once |
 //! | [`sums_of_squares`] | the same for each micro-shard of rows | reads each element once |
+//! | [`sum_of_magnitudes`] | `sum over i and j of abs(x[i][j])` | reads each element once |
+//! | [`sums_of_magnitudes`] | the same for each micro-shard of rows | reads each element once |
 //! | [`factor_by_norm`] | `limit / max(norm, limit)` | |
 //! | [`factor_by_global_norm`] | `limit / max(norm, limit)`, NaN unless the norm is finite | |
 //!
@@ -21,7 +23,7 @@ use crate::simd::{Isa, LANES, Simd, SimdOp, unroll};
 
 /// `sum over i and j of x[i][j]^2`
 pub fn sum_of_squares(isa: Isa, x: MatRef<'_>) -> f32 {
-    reduce::sum(squares_of_shards(isa, x))
+    reduce::sum(of_shards(isa, Square, x))
 }
 
 /// `y[s] = sum over the rows i of micro-shard s and over j of x[i][j]^2`: the share of one thread. [`reduce::sum`] of the results of all
@@ -34,42 +36,87 @@ pub fn sum_of_squares(isa: Isa, x: MatRef<'_>) -> f32 {
 /// If `y` has another length.
 #[track_caller]
 pub fn sums_of_squares(isa: Isa, x: MatRef<'_>, y: &mut [f32]) {
+    write_shards(isa, Square, x, y);
+}
+
+/// `sum over i and j of abs(x[i][j])`
+pub fn sum_of_magnitudes(isa: Isa, x: MatRef<'_>) -> f32 {
+    reduce::sum(of_shards(isa, Magnitude, x))
+}
+
+/// [`sums_of_squares`] of absolute values, for [`sum_of_magnitudes`].
+///
+/// # Shapes
+/// `x: [m, n]`, `y: [m.div_ceil(MICRO_SHARD)]`.
+///
+/// # Panics
+/// If `y` has another length.
+#[track_caller]
+pub fn sums_of_magnitudes(isa: Isa, x: MatRef<'_>, y: &mut [f32]) {
+    write_shards(isa, Magnitude, x, y);
+}
+
+/// What an element adds to a sum.
+trait Term: Copy {
+    fn add<S: Simd>(self, simd: S, x: S::F32, sum: S::F32) -> S::F32;
+}
+
+#[derive(Clone, Copy)]
+struct Square;
+
+impl Term for Square {
+    #[inline(always)]
+    fn add<S: Simd>(self, simd: S, x: S::F32, sum: S::F32) -> S::F32 {
+        simd.mul_add(x, x, sum)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Magnitude;
+
+impl Term for Magnitude {
+    #[inline(always)]
+    fn add<S: Simd>(self, simd: S, x: S::F32, sum: S::F32) -> S::F32 {
+        simd.add(sum, simd.abs(x))
+    }
+}
+
+#[track_caller]
+fn write_shards(isa: Isa, term: impl Term, x: MatRef<'_>, y: &mut [f32]) {
     let shards = x.rows().div_ceil(MICRO_SHARD);
     assert!(y.len() == shards, "sums of {shards} micro-shards expected, found {}", y.len());
-    for (y, sum) in y.iter_mut().zip(squares_of_shards(isa, x)) {
+    for (y, sum) in y.iter_mut().zip(of_shards(isa, term, x)) {
         *y = sum;
     }
 }
 
 /// The sum of each micro-shard. Four at once as far as they go: the sum of one waits for itself.
-fn squares_of_shards(isa: Isa, x: MatRef<'_>) -> impl Iterator<Item = f32> {
+fn of_shards<T: Term>(isa: Isa, term: T, x: MatRef<'_>) -> impl Iterator<Item = f32> {
     const ROWS: usize = 4 * MICRO_SHARD;
     let by_four = x.rows() - x.rows() % ROWS;
-    let fours = (0..by_four).step_by(ROWS).flat_map(move |first| isa.run(SquaresOfShards::<4> { x, first }));
-    let others = (by_four..x.rows()).step_by(MICRO_SHARD).flat_map(move |first| isa.run(SquaresOfShards::<1> { x, first }));
+    let fours = (0..by_four).step_by(ROWS).flat_map(move |first| isa.run(OfShards::<T, 4> { term, x, first }));
+    let others = (by_four..x.rows()).step_by(MICRO_SHARD).flat_map(move |first| isa.run(OfShards::<T, 1> { term, x, first }));
     fours.chain(others)
 }
 
 /// So many micro-shards from row `first` on, of which only a single one may be partial.
-struct SquaresOfShards<'a, const N: usize> {
+struct OfShards<'a, T, const N: usize> {
+    term: T,
     x: MatRef<'a>,
     first: usize,
 }
 
-impl<const N: usize> SimdOp for SquaresOfShards<'_, N> {
+impl<T: Term, const N: usize> SimdOp for OfShards<'_, T, N> {
     type Output = [f32; N];
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> [f32; N] {
-        let Self { x, first } = self;
+        let Self { term, x, first } = self;
         let mut sums = [simd.zero(); N];
         for i in first..x.rows().min(first + MICRO_SHARD) {
             let rows: [&[f32]; N] = core::array::from_fn(|shard| x.row(i + shard * MICRO_SHARD));
             for start in (0..x.columns()).step_by(LANES) {
                 let columns = start..x.columns().min(start + LANES);
-                unroll!(N, shard => {
-                    let x = simd.load_first(&rows[shard][columns.clone()]);
-                    sums[shard] = simd.mul_add(x, x, sums[shard]);
-                });
+                unroll!(N, shard => sums[shard] = term.add(simd, simd.load_first(&rows[shard][columns.clone()]), sums[shard]));
             }
         }
         let mut totals = [0.0; N];
@@ -96,6 +143,15 @@ mod tests {
     use crate::reference::samples::{SPECIAL, assert_same_bits, numbers};
     use std::vec;
 
+    type Whole = fn(Isa, MatRef<'_>) -> f32;
+    type OfShards = fn(Isa, MatRef<'_>, &mut [f32]);
+
+    /// Sums over a matrix, over its micro-shards, and the twin of the first.
+    const KERNELS: [(Whole, OfShards, Whole); 2] = [
+        (sum_of_squares, sums_of_squares, reference::sum_of_squares),
+        (sum_of_magnitudes, sums_of_magnitudes, reference::sum_of_magnitudes),
+    ];
+
     #[test]
     fn sums_equal_their_twin_however_the_rows_are_shared() {
         for isa in Isa::available() {
@@ -107,21 +163,25 @@ mod tests {
                         data[i * ld..i * ld + columns].copy_from_slice(&numbers(i as u64, columns));
                     }
                     let x = MatRef::new(&data, rows, columns, ld);
-                    let expected = reference::sum_of_squares(isa, x);
-                    assert_same_bits((isa, rows, columns), &[sum_of_squares(isa, x)], &[expected]);
-                    let mut shards = vec![0.0; rows.div_ceil(MICRO_SHARD)];
-                    let first = rows.min(2 * MICRO_SHARD);
-                    let (low, high) = shards.split_at_mut(first.div_ceil(MICRO_SHARD));
-                    sums_of_squares(isa, MatRef::new(&data, first, columns, ld), low);
-                    sums_of_squares(isa, MatRef::new(&data[first * ld..], rows - first, columns, ld), high);
-                    assert_same_bits((isa, rows, columns), &[reduce::sum(shards)], &[expected]);
+                    for (whole, of_shards, twin) in KERNELS {
+                        let expected = twin(isa, x);
+                        assert_same_bits((isa, rows, columns), &[whole(isa, x)], &[expected]);
+                        let mut shards = vec![0.0; rows.div_ceil(MICRO_SHARD)];
+                        let first = rows.min(2 * MICRO_SHARD);
+                        let (low, high) = shards.split_at_mut(first.div_ceil(MICRO_SHARD));
+                        of_shards(isa, MatRef::new(&data, first, columns, ld), low);
+                        of_shards(isa, MatRef::new(&data[first * ld..], rows - first, columns, ld), high);
+                        assert_same_bits((isa, rows, columns), &[reduce::sum(shards)], &[expected]);
+                    }
                 }
             }
             for special in SPECIAL {
                 let mut data = numbers(7, 40);
                 data[23] = special;
                 let x = MatRef::new(&data, 2, 20, 20);
-                assert_same_bits((isa, special), &[sum_of_squares(isa, x)], &[reference::sum_of_squares(isa, x)]);
+                for (whole, _, twin) in KERNELS {
+                    assert_same_bits((isa, special), &[whole(isa, x)], &[twin(isa, x)]);
+                }
             }
         }
     }
@@ -129,12 +189,15 @@ mod tests {
     #[test]
     fn sums_are_accurate() {
         let data = numbers(1, 784 * 300);
-        let exact: f64 = data.iter().map(|&x| f64::from(x).powi(2)).sum();
+        let squares: f64 = data.iter().map(|&x| f64::from(x).powi(2)).sum();
+        let magnitudes: f64 = data.iter().map(|&x| f64::from(x).abs()).sum();
         for isa in Isa::available() {
-            for (rows, columns) in [(784, 300), (1, 784 * 300)] {
-                let found = f64::from(sum_of_squares(isa, MatRef::new(&data, rows, columns, columns)));
+            for (rows, columns) in [(784, 300usize), (1, 784 * 300)] {
                 let bound = (MICRO_SHARD * columns.div_ceil(LANES)) as f64 * 2f64.powi(-24);
-                assert!((found / exact - 1.0).abs() < bound.min(1e-5), "{isa}: {found} {exact}");
+                for ((whole, ..), exact) in KERNELS.into_iter().zip([squares, magnitudes]) {
+                    let found = f64::from(whole(isa, MatRef::new(&data, rows, columns, columns)));
+                    assert!((found / exact - 1.0).abs() < bound.min(1e-5), "{isa}: {found} {exact}");
+                }
             }
         }
     }

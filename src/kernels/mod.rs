@@ -30,6 +30,7 @@
 //! | [`norm::fold_into_previous`], [`norm::fold_into_next`] | a dense layer that normalizes too | `[k, n]`, `[n]` | yes | updates |
 //! | [`fused::batch_norm_relu_dropout_forward`], [`fused::batch_norm_relu_dropout_backward`] | the three, in this order | `[m, n]` | backward | replaces |
 //! | [`clipping::sum_of_squares`], [`clipping::factor_by_norm`], [`clipping::factor_by_global_norm`] | what a gradient is scaled with | `[m, n]` | | returns |
+//! | [`clipping::sum_of_magnitudes`] | what a penalty is made of, with the sum of squares | `[m, n]` | | returns |
 //! | [`rng::uniform`] | Philox4x32-10 by seed, step, layer, row and column | `[m, n]` | no | replaces |
 //! | [`gather::gather`], [`gather::gather_bytes`] | `y[i] = x[order[i]]`, scaled | `[any, n] -> [m, n]` | no | replaces |
 //! | [`merge::copy`], [`merge::add`] | `y = x`, `y = y + x` | `[m, n]` | `add` | replaces, adds |

@@ -39,7 +39,8 @@
 //! 0 where `abs(x) < 2^-63`, so that its square and its product with a learning rate are no denormal numbers either: a gradient with a penalty, a
 //! gradient of an optimizer that squares it, the means `m` of Adam and `a` of RMSprop, a weight that has decayed.
 
-use crate::simd::{Isa, MapOp, Simd, slice};
+use super::matrix::MatRef;
+use crate::simd::{Isa, MapOp, Simd, SimdOp, slice};
 
 /// Gradient descent without momentum.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -491,15 +492,27 @@ pub fn update<const N: usize>(isa: Isa, rule: impl MapOp<1, N>, g: &[f32], param
 /// The most numbers that an optimizer has for each parameter, the parameter itself included.
 pub const MAX_PARAMETERS: usize = 4;
 
-/// An optimizer that is called by reference, for a row of parameters at a time, so that nothing is compiled anew for each optimizer.
+/// An optimizer that is called by reference, for some rows of parameters at a time, so that nothing is compiled anew for each optimizer.
 pub trait RowRule: Sync {
-    /// [`update`] of a row. Slices beyond the numbers that the optimizer has are not looked at.
-    fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]);
+    /// [`update`] of some rows, which begin `leading_dimension` elements apart in each kind of number. Slices beyond the numbers that the optimizer
+    /// has are not looked at.
+    ///
+    /// # Panics
+    /// If a slice ends before the last row.
+    fn update_rows(&self, isa: Isa, g: MatRef<'_>, parameters: [&mut [f32]; MAX_PARAMETERS], leading_dimension: usize);
+
+    /// [`update`] of a row.
+    ///
+    /// # Panics
+    /// If a slice is shorter.
+    fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]) {
+        self.update_rows(isa, MatRef::new(g, 1, g.len(), g.len()), parameters, g.len());
+    }
 }
 
 impl<R: RowRule + ?Sized> RowRule for &R {
-    fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]) {
-        (**self).update_row(isa, g, parameters);
+    fn update_rows(&self, isa: Isa, g: MatRef<'_>, parameters: [&mut [f32]; MAX_PARAMETERS], leading_dimension: usize) {
+        (**self).update_rows(isa, g, parameters, leading_dimension);
     }
 }
 
@@ -508,8 +521,27 @@ impl<R: RowRule + ?Sized> RowRule for &R {
 pub struct ByRow<R, const N: usize>(pub R);
 
 impl<R: MapOp<1, N> + Copy + Sync, const N: usize> RowRule for ByRow<R, N> {
-    fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]) {
-        update(isa, self.0, g, first(parameters));
+    fn update_rows(&self, isa: Isa, g: MatRef<'_>, parameters: [&mut [f32]; MAX_PARAMETERS], leading_dimension: usize) {
+        isa.run(Rows { rule: self.0, g, parameters: first(parameters), leading_dimension });
+    }
+}
+
+struct Rows<'a, R, const N: usize> {
+    rule: R,
+    g: MatRef<'a>,
+    parameters: [&'a mut [f32]; N],
+    leading_dimension: usize,
+}
+
+impl<R: MapOp<1, N>, const N: usize> SimdOp for Rows<'_, R, N> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { rule, g, mut parameters, leading_dimension } = self;
+        for i in 0..g.rows() {
+            let row = i * leading_dimension..i * leading_dimension + g.columns();
+            slice::map_with(simd, &rule, [g.row(i)], parameters.each_mut().map(|slice| &mut slice[row.clone()]));
+        }
     }
 }
 
@@ -520,17 +552,17 @@ pub fn first<const N: usize>(parameters: [&mut [f32]; MAX_PARAMETERS]) -> [&mut 
 }
 
 impl RowRule for Optimizer {
-    fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]) {
+    fn update_rows(&self, isa: Isa, g: MatRef<'_>, parameters: [&mut [f32]; MAX_PARAMETERS], leading_dimension: usize) {
         match *self {
-            Self::Sgd(rule) => ByRow(rule).update_row(isa, g, parameters),
-            Self::Momentum(rule) => ByRow(rule).update_row(isa, g, parameters),
-            Self::RmsProp(rule) => ByRow(rule).update_row(isa, g, parameters),
-            Self::RmsPropMomentum(rule) => ByRow(rule).update_row(isa, g, parameters),
-            Self::CenteredRmsProp(rule) => ByRow(rule).update_row(isa, g, parameters),
-            Self::Adam(rule) => ByRow(rule).update_row(isa, g, parameters),
-            Self::AmsGrad(rule) => ByRow(rule).update_row(isa, g, parameters),
-            Self::AdamW(rule) => ByRow(rule).update_row(isa, g, parameters),
-            Self::Nadam(rule) => ByRow(rule).update_row(isa, g, parameters),
+            Self::Sgd(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
+            Self::Momentum(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
+            Self::RmsProp(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
+            Self::RmsPropMomentum(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
+            Self::CenteredRmsProp(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
+            Self::Adam(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
+            Self::AmsGrad(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
+            Self::AdamW(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
+            Self::Nadam(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
         }
     }
 }
@@ -562,34 +594,39 @@ impl Adjusted {
         (l1, l2, limit, factor) == (0.0, 0.0, f32::INFINITY, 1.0)
     }
 
-    fn update_row_with<R: MapOp<1, N> + Copy + Sync, const N: usize>(
+    fn with_adjusted<R: MapOp<1, N> + Copy + Sync, const N: usize>(
         &self,
         rule: R,
         isa: Isa,
-        g: &[f32],
+        g: MatRef<'_>,
         parameters: [&mut [f32]; MAX_PARAMETERS],
+        leading_dimension: usize,
     ) {
         let Self { l1, l2, limit, factor, .. } = *self;
-        ByRow(Regularized { l1, l2, rule: ClippedByValue { limit, rule: Rescaled { factor, rule } } })
-            .update_row(isa, g, parameters);
+        ByRow(Regularized { l1, l2, rule: ClippedByValue { limit, rule: Rescaled { factor, rule } } }).update_rows(
+            isa,
+            g,
+            parameters,
+            leading_dimension,
+        );
     }
 }
 
 impl RowRule for Adjusted {
-    fn update_row(&self, isa: Isa, g: &[f32], parameters: [&mut [f32]; MAX_PARAMETERS]) {
+    fn update_rows(&self, isa: Isa, g: MatRef<'_>, parameters: [&mut [f32]; MAX_PARAMETERS], leading_dimension: usize) {
         if self.is_plain() {
-            return self.optimizer.update_row(isa, g, parameters);
+            return self.optimizer.update_rows(isa, g, parameters, leading_dimension);
         }
         match self.optimizer {
-            Optimizer::Sgd(rule) => self.update_row_with(rule, isa, g, parameters),
-            Optimizer::Momentum(rule) => self.update_row_with(rule, isa, g, parameters),
-            Optimizer::RmsProp(rule) => self.update_row_with(rule, isa, g, parameters),
-            Optimizer::RmsPropMomentum(rule) => self.update_row_with(rule, isa, g, parameters),
-            Optimizer::CenteredRmsProp(rule) => self.update_row_with(rule, isa, g, parameters),
-            Optimizer::Adam(rule) => self.update_row_with(rule, isa, g, parameters),
-            Optimizer::AmsGrad(rule) => self.update_row_with(rule, isa, g, parameters),
-            Optimizer::AdamW(rule) => self.update_row_with(rule, isa, g, parameters),
-            Optimizer::Nadam(rule) => self.update_row_with(rule, isa, g, parameters),
+            Optimizer::Sgd(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
+            Optimizer::Momentum(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
+            Optimizer::RmsProp(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
+            Optimizer::RmsPropMomentum(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
+            Optimizer::CenteredRmsProp(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
+            Optimizer::Adam(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
+            Optimizer::AmsGrad(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
+            Optimizer::AdamW(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
+            Optimizer::Nadam(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
         }
     }
 }
@@ -634,8 +671,8 @@ impl Optimizer {
 mod tests {
     use super::*;
     use crate::exec::ends::{stored, updated, updated_by_row};
+    use crate::kernels::MatMut;
     use crate::kernels::gemm::{RowBlocks, Updated, UpdatedByRow, gemm_transposed};
-    use crate::kernels::{MatMut, MatRef};
     use crate::reference::optimizers::{self as reference, Rule};
     use crate::reference::samples::{SPECIAL, assert_same_bits, numbers};
     use std::vec;

@@ -12,7 +12,7 @@ use super::predictions::Predictions;
 use super::session::Session;
 use super::summary::Summary;
 use super::trainable::Trainable;
-use crate::exec::{Clipping, Noise};
+use crate::exec::{Clipping, Noise, penalty_by_one};
 use crate::kernels::MatRef;
 use crate::memory::Buffer;
 use crate::parallel::{MAX_PARTS, Pool};
@@ -33,7 +33,6 @@ pub struct Model {
     pub(super) trainable: Trainable,
     isa: Isa,
     clipping: Clipping,
-    penalized: bool,
     pool: Pool,
     /// Whether every minibatch employs all threads of the pool, because somebody has said how many.
     employs_all: bool,
@@ -69,7 +68,6 @@ impl Model {
             graph: graph.clone(),
             isa,
             clipping,
-            penalized: network.layers.iter().flat_map(crate::plan::Layer::tensors).any(|tensor| !tensor.penalty.is_none()),
             pool: Pool::new(threads).map_err(ModelError::Threads)?,
             employs_all,
             seed,
@@ -138,9 +136,7 @@ impl Model {
             return Err(ModelError::setting("batch_size", "at least 1", batch_size));
         }
         let threads = self.training_plan(batch_size).parts();
-        let Self {
-            network, seed, trainable, isa, clipping, penalized, pool, inference, workspace, gradients, metrics, frozen, ..
-        } = self;
+        let Self { network, seed, trainable, isa, clipping, pool, inference, workspace, gradients, metrics, frozen, .. } = self;
         let plan = Plan::training(network.network(), batch_size, threads);
         if workspace.len() < plan.workspace_len() {
             *workspace = Buffer::zeros(plan.workspace_len());
@@ -163,7 +159,6 @@ impl Model {
                 gradients,
                 inference,
                 metrics,
-                penalized: *penalized,
                 stopped: false,
                 scheduled: false,
                 frozen,
@@ -179,7 +174,7 @@ impl Model {
     pub fn evaluate<'a>(&mut self, examples: impl Into<Examples<'a>>) -> Result<Evaluation, ModelError> {
         let examples = examples.into();
         examples.check(&self.network)?;
-        let penalty = if self.penalized { self.trainable.penalty(&self.network, self.isa) } else { 0.0 };
+        let penalty = penalty_by_one(self.isa, &self.network.layers, &self.trainable.parameters);
         let rows = OrderedRows::all(&examples);
         Ok(self.ask(examples.len(), |mut asked| asked.evaluate(&examples, &rows, penalty)))
     }

@@ -9,7 +9,7 @@ use super::inference::{Asked, Inference, OrderedRows, Total, inference_plan, out
 use super::metrics::{RunningMetrics, Source};
 use super::predictions::Predictions;
 use super::trainable::Trainable;
-use crate::exec::{Batch, Clipping, Context, Noise, Report, Step, gradients, train_step, update};
+use crate::exec::{Batch, Clipping, Context, Noise, Report, Step, gradients, penalty, train_step, update};
 use crate::kernels::MatRef;
 use crate::parallel::Executor;
 use crate::plan::{BlockRef, Memory, Plan, Value};
@@ -49,7 +49,6 @@ pub struct Session<'a> {
     pub(super) inference: &'a mut Inference,
     /// Of the epoch that is being trained.
     pub(super) metrics: &'a mut RunningMetrics,
-    pub(super) penalized: bool,
     pub(super) stopped: bool,
     /// Whether a schedule sets the learning rate before every step.
     pub(super) scheduled: bool,
@@ -95,7 +94,7 @@ impl<'a> Session<'a> {
     /// One step, and the penalty of the weights before it.
     #[track_caller]
     pub(super) fn step_report(&mut self, batch: &Batch<'_>) -> (Report, f64) {
-        let penalty = if self.penalized { self.trainable.penalty(self.network, self.isa) } else { 0.0 };
+        let penalty = self.penalty();
         let freezes = !self.frozen.is_empty();
         if freezes {
             let parameters = &self.trainable.parameters;
@@ -265,8 +264,14 @@ impl<'a> Session<'a> {
 
     /// Loss and accuracy over rows that have been checked.
     pub(super) fn evaluate_rows(&mut self, examples: &Examples<'_>, rows: &OrderedRows) -> Evaluation {
-        let penalty = if self.penalized { self.trainable.penalty(self.network, self.isa) } else { 0.0 };
+        let penalty = self.penalty();
         self.asked().evaluate(examples, rows, penalty)
+    }
+
+    /// What the penalties of the weights add to the loss.
+    fn penalty(&mut self) -> f64 {
+        let context = Context { isa: self.isa, plan: &self.plan, executor: self.executor };
+        penalty(&context, &self.trainable.parameters, self.workspace)
     }
 
     fn asked(&mut self) -> Asked<'_> {

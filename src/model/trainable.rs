@@ -4,9 +4,7 @@ use super::error::ModelError;
 use super::graph::{Lowered, NamedTensor};
 use super::optimizers::{Optimizer, Progress};
 use crate::kernels::MatRef;
-use crate::kernels::clipping::sum_of_squares;
 use crate::memory::Buffer;
-use crate::simd::Isa;
 
 /// Weights, optimizer, and how far training has come.
 #[derive(Debug)]
@@ -48,21 +46,5 @@ impl Trainable {
             rest = more;
         }
         Ok(())
-    }
-
-    /// What the penalties add to the loss.
-    pub(super) fn penalty(&self, network: &Lowered, isa: Isa) -> f64 {
-        let mut sum = 0.0;
-        for tensor in network.layers.iter().flat_map(crate::plan::Layer::tensors).filter(|tensor| !tensor.penalty.is_none()) {
-            let weights = tensor.region.of(&self.parameters);
-            if tensor.penalty.l2 != 0.0 {
-                sum += f64::from(tensor.penalty.l2) * f64::from(sum_of_squares(isa, weights));
-            }
-            if tensor.penalty.l1 != 0.0 {
-                let absolute = (0..weights.rows()).map(|i| weights.row(i).iter().map(|w| f64::from(w.abs())).sum::<f64>());
-                sum += f64::from(tensor.penalty.l1) * absolute.sum::<f64>();
-            }
-        }
-        sum
     }
 }

@@ -281,7 +281,7 @@ impl<'a> Plan<'a> {
 
     /// Elements of the workspace.
     pub const fn workspace_len(&self) -> usize {
-        self.squares_range().end
+        self.sums_range().end
     }
 
     /// The number of rows of each part, but for the last ones, when a minibatch has `rows` rows.
@@ -370,9 +370,9 @@ impl<'a> Plan<'a> {
         self.sizes.parts * self.sizes.block
     }
 
-    /// What a norm of gradients is made of: the sum of squares of each tensor that has a gradient, then room for those of the micro-shards of
-    /// one of them.
-    pub(crate) const fn squares_range(&self) -> Range<usize> {
+    /// What norms of gradients are made of: the sum of squares of each tensor that has a gradient, then room for those of the micro-shards of
+    /// one of them, which penalties need, too.
+    pub(crate) const fn sums_range(&self) -> Range<usize> {
         let start = self.blocks_len() + self.sizes.statistics;
         start..start + self.sizes.squares
     }

@@ -285,6 +285,33 @@ fn penalties_are_part_of_the_loss() {
     assert!((plain.loss - plain.outputs()[0].loss - 2.0).abs() < 1e-6);
 }
 
+/// Threads sum up some rows each, and an evaluation outside of a training does so alone.
+#[test]
+fn penalties_have_the_same_bits_by_any_number_of_threads() {
+    let (x, targets) = (numbers(1, 400), [0.0; 4]);
+    let examples = Examples::new().input(MatRef::new(&x, 2, 200, 200)).targets(MatRef::new(&targets, 2, 2, 2));
+    let losses = |threads| {
+        let dense = |units| Dense::new(units).kernel_regularizer(Regularizer::l1_l2(0.01, 0.1));
+        let network = Sequential::new(&[200]).add(dense(33)).add(dense(2));
+        let mut model = network.compile(Compile::new(SGD).loss(Loss::MeanSquaredError).threads(threads)).unwrap();
+        let weights: Vec<f64> = model
+            .weights()
+            .filter(|(_, w)| w.rows() > 1)
+            .flat_map(|(_, w)| (0..w.rows()).flat_map(move |i| w.row(i)).map(|&w| f64::from(w)))
+            .collect();
+        let expected = weights.iter().map(|w| 0.01 * w.abs() + 0.1 * w * w).sum::<f64>();
+        let alone = model.evaluate(&examples).unwrap();
+        assert!((alone.loss - alone.outputs()[0].loss - expected).abs() < 1e-5, "{threads} threads: {alone:?}, {expected}");
+        let inside = model.session(2, |session| session.evaluate(&examples)).unwrap().unwrap();
+        [alone, inside, model.train_on_batch(&examples).unwrap()].map(|evaluation| evaluation.loss.to_bits())
+    };
+    let expected = losses(1);
+    assert_eq!(expected, [expected[0]; 3]);
+    for threads in [2, 3, 7] {
+        assert_eq!(losses(threads), expected, "{threads} threads");
+    }
+}
+
 #[test]
 fn errors_name_inputs_and_targets() {
     let mut model = compile_wide_and_deep(1);

@@ -517,8 +517,8 @@ fn update_state<S: Simd, R: MapOp<1, N>, const N: usize, const ROWS: usize, cons
     updated[0]
 }
 
-/// [`Updated`] for any optimizer, with the same bits: the gradient of each row of a tile goes through a small buffer to a rule that is
-/// called by reference.
+/// [`Updated`] for any optimizer, with the same bits: the gradient of a tile goes through a small buffer to a rule that is called by
+/// reference.
 ///
 /// [`Updated`] is compiled for every tile and every optimizer; this, which is a little slower, for every tile only once.
 pub struct UpdatedByRow<'a> {
@@ -537,14 +537,10 @@ impl UpdatedByRow<'_> {
     #[inline(never)]
     fn update_rows(&mut self, place: Place, gradients: &[[f32; 4 * LANES]]) {
         let Place { row, column, width } = place;
-        for (i, gradient) in gradients.iter().enumerate() {
-            let start = (row + i) * self.leading_dimension + column;
-            let parameters = self.parameters.each_mut().map(|slice| match slice.is_empty() {
-                true => &mut [],
-                false => &mut slice[start..start + width],
-            });
-            self.rule.update_row(self.isa, &gradient[..width], parameters);
-        }
+        let start = row * self.leading_dimension + column;
+        let parameters = self.parameters.each_mut().map(|slice| slice.get_mut(start..).unwrap_or_default());
+        let gradients = MatRef::new(gradients.as_flattened(), gradients.len(), width, 4 * LANES);
+        self.rule.update_rows(self.isa, gradients, parameters, self.leading_dimension);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Batch normalization, dropout, what fuses them, and sums of squares.
 
 use super::{NUMBERS, blocks, matrix};
-use selvedge::kernels::clipping::sums_of_squares;
+use selvedge::kernels::clipping::{sums_of_magnitudes, sums_of_squares};
 use selvedge::kernels::dropout::{
     AlphaDropout, Combine, Dropout, alpha_dropout_backward, alpha_dropout_forward, dropout_backward, dropout_forward, dropout_mask,
 };
@@ -218,4 +218,6 @@ refusals! { isa, c:
 
     squares_of_another_number_of_shards,
     "sums of 2 micro-shards expected, found 1" => sums_of_squares(isa, matrix(17, 3), &mut c[..1]);
+    magnitudes_of_another_number_of_shards,
+    "sums of 2 micro-shards expected, found 3" => sums_of_magnitudes(isa, matrix(17, 3), &mut c[..3]);
 }

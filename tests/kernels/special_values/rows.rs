@@ -1,7 +1,9 @@
 //! Softmax, sums, searches and metrics: a row gives few numbers.
 
 use super::{MODERATE_STAYS, NAN_STAYS, NO_NAN_OF_FINITE, Op, PLACES, Rule, Seen, WIDTH, usual, with};
-use selvedge::kernels::clipping::{factor_by_global_norm, factor_by_norm, sum_of_squares, sums_of_squares};
+use selvedge::kernels::clipping::{
+    factor_by_global_norm, factor_by_norm, sum_of_magnitudes, sum_of_squares, sums_of_magnitudes, sums_of_squares,
+};
 use selvedge::kernels::optimizers::Sgd;
 use selvedge::kernels::reduce::{argmax, column_sums, column_sums_into, first_non_finite, mean_and_variance, sum};
 use selvedge::kernels::softmax::softmax_forward;
@@ -104,6 +106,15 @@ fn reductions() -> Vec<Op> {
             sums_of_squares(isa, x, &mut shards);
             let expected = reference::clipping::sum_of_squares(isa, x);
             let found = vec![sum_of_squares(isa, x), sum(shards)];
+            Seen { found, expected: vec![expected; 2], reached: vec![0, 1] }
+        }),
+        Op::new("sum_of_magnitudes", sums, move |isa, x, place| {
+            let x = matrix(x, place);
+            let x = MatRef::new(&x, ROWS, WIDTH, WIDTH);
+            let mut shards = vec![-77.0; ROWS.div_ceil(selvedge::kernels::reduce::MICRO_SHARD)];
+            sums_of_magnitudes(isa, x, &mut shards);
+            let expected = reference::clipping::sum_of_magnitudes(isa, x);
+            let found = vec![sum_of_magnitudes(isa, x), sum(shards)];
             Seen { found, expected: vec![expected; 2], reached: vec![0, 1] }
         }),
         // A norm is never negative.
