@@ -223,6 +223,15 @@ fn pictures_and_json_go_where_they_should() {
     }
     let written: Value = serde_json::from_slice(&fs::read(&json).expect("results")).expect("JSON");
     assert_eq!(written["epochs"], 1);
+
+    // A network that diverges has no learning curves, and those of the run before are not taken for them.
+    let diverged = run(command.args(["--learning-rate", "1e30", "--batch-size", "25"]));
+    assert!(diverged.status.success(), "{diverged:?}");
+    let lines = text(&diverged.stdout);
+    assert!(lines.contains("no picture of the learning curves: the loss was no number in any epoch"), "{lines}");
+    assert!(!output.join("learning_curves.png").exists() && output.join("confusion_matrix.png").exists());
+    let written: Value = serde_json::from_slice(&fs::read(&json).expect("results")).expect("JSON");
+    assert!(written["test_loss"].is_null(), "{written}");
 }
 
 #[test]

@@ -152,10 +152,14 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
     if !arguments.no_pictures {
         let path = |name| arguments.output.join(name);
-        pictures::draw_learning_curves(&path("learning_curves.png"), &history)?;
+        let has_curves = pictures::draw_learning_curves(&path("learning_curves.png"), &history)?;
         pictures::draw_confusion_matrix(&path("confusion_matrix.png"), &matrix)?;
         let mistakes = pictures::draw_mistakes(&path("misclassified.png"), &data.test, &predictions)?;
-        writeln!(out, "pictures in {}: learning_curves.png, confusion_matrix.png", arguments.output.display())?;
+        let curves = if has_curves { "learning_curves.png, " } else { "" };
+        writeln!(out, "pictures in {}: {curves}confusion_matrix.png", arguments.output.display())?;
+        if !has_curves {
+            writeln!(out, "no picture of the learning curves: the loss was no number in any epoch; try a smaller --learning-rate")?;
+        }
         match mistakes {
             0 => writeln!(out, "no picture of mistakes: there are none")?,
             _ => writeln!(out, "and misclassified.png, the {mistakes} mistakes that the model was surest of")?,

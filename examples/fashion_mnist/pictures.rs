@@ -11,14 +11,14 @@ use std::path::Path;
 const MISTAKES: usize = 40;
 const MISTAKES_PER_ROW: usize = 8;
 
-/// Loss and accuracy per epoch.
-pub(crate) fn draw_learning_curves(path: &Path, history: &History) -> Result<(), PictureError> {
+/// Loss and accuracy per epoch. Returns whether there is anything to draw: a network whose loss was never a number has no picture.
+pub(crate) fn draw_learning_curves(path: &Path, history: &History) -> Result<bool, PictureError> {
     let training =
         |figure: fn(Evaluation) -> f64| -> Vec<f64> { history.epochs.iter().map(|epoch| figure(epoch.training)).collect() };
     let validation = |figure: fn(Evaluation) -> f64| -> Vec<f64> {
         history.epochs.iter().filter_map(|epoch| epoch.validation).map(figure).collect()
     };
-    learning_curves(
+    let drawn = learning_curves(
         path,
         &LearningCurves {
             training_loss: &training(|x| x.loss),
@@ -26,7 +26,19 @@ pub(crate) fn draw_learning_curves(path: &Path, history: &History) -> Result<(),
             training_accuracy: &training(|x| x.accuracy),
             validation_accuracy: &validation(|x| x.accuracy),
         },
-    )
+    );
+    match drawn {
+        Err(PictureError::NothingToShow { .. }) => {
+            forget(path);
+            Ok(false)
+        }
+        _ => drawn.map(|()| true),
+    }
+}
+
+/// Removes a picture of an earlier run, which would be taken for this run's. It need not exist.
+fn forget(path: &Path) {
+    let _ = fs::remove_file(path);
 }
 
 /// How often each garment was taken for each.
@@ -57,8 +69,7 @@ pub(crate) fn draw_mistakes(path: &Path, test: &Dataset, predictions: &Predictio
         })
         .collect();
     if images.is_empty() {
-        // One of an earlier run would be taken for this run's. It need not exist.
-        let _ = fs::remove_file(path);
+        forget(path);
         return Ok(0);
     }
     image_sheet(path, &images, MISTAKES_PER_ROW)?;
