@@ -5,7 +5,7 @@ use super::support::bits::assert_same;
 use super::support::isas::isas;
 use arbitrary::Result;
 use selvedge::kernels::activations::{
-    self, Elu, Gelu, GeluTanh, Heaviside, LeakyRelu, Linear, Relu, Selu, Sigmoid, Sign, Softplus, Swish, Tanh,
+    self, Elu, Flushed, Gelu, GeluTanh, Heaviside, LeakyRelu, Linear, Relu, Selu, Sigmoid, Sign, Softplus, Swish, Tanh,
 };
 use selvedge::kernels::math::slices;
 use selvedge::reference::activations::{self as twin, Scalar};
@@ -32,7 +32,7 @@ pub fn run(bytes: &[u8]) {
 }
 
 fn case(operands: &mut Operands<'_>) -> Result<()> {
-    match operands.up_to(14)? {
+    match operands.up_to(15)? {
         0 => functions(operands),
         1 => prelu(operands),
         2 => activation(operands, Heaviside),
@@ -53,6 +53,7 @@ fn case(operands: &mut Operands<'_>) -> Result<()> {
         11 => activation(operands, Swish),
         12 => activation(operands, Softplus),
         13 => activation(operands, Sigmoid),
+        14 => activation(operands, Flushed(Swish)),
         _ => activation(operands, Tanh),
     }
 }

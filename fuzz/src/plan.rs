@@ -7,7 +7,9 @@ use super::support::isas::isas;
 use super::support::numbers::POISON;
 use arbitrary::Result;
 use selvedge::exec::{Batch, Clipping, Context, Inputs, OutputReport, Step, Targets, predict, train_step};
-use selvedge::kernels::activations::{Elu, Gelu, GeluTanh, Heaviside, LeakyRelu, Relu, Selu, Sigmoid, Sign, Softplus, Swish, Tanh};
+use selvedge::kernels::activations::{
+    Elu, Flushed, Gelu, GeluTanh, Heaviside, LeakyRelu, Relu, Selu, Sigmoid, Sign, Softplus, Swish, Tanh,
+};
 use selvedge::kernels::gemm::Biased;
 use selvedge::kernels::norm::Normalization;
 use selvedge::kernels::optimizers::{Momentum, MomentumKind, Optimizer};
@@ -386,14 +388,14 @@ fn activated(isa: Isa, activation: Activation, z: f32) -> f32 {
     match activation {
         Activation::Relu => Scalar::forward(&Relu, isa, z),
         Activation::LeakyRelu { slope } => Scalar::forward(&LeakyRelu::new(slope), isa, z),
-        Activation::Elu { alpha } => Scalar::forward(&Elu::new(alpha), isa, z),
-        Activation::Selu => Scalar::forward(&Selu, isa, z),
-        Activation::Gelu => Scalar::forward(&Gelu, isa, z),
-        Activation::GeluTanh => Scalar::forward(&GeluTanh, isa, z),
-        Activation::Swish => Scalar::forward(&Swish, isa, z),
-        Activation::Softplus => Scalar::forward(&Softplus, isa, z),
-        Activation::Sigmoid => Scalar::forward(&Sigmoid, isa, z),
-        Activation::Tanh => Scalar::forward(&Tanh, isa, z),
+        Activation::Elu { alpha } => Scalar::forward(&Flushed(Elu::new(alpha)), isa, z),
+        Activation::Selu => Scalar::forward(&Flushed(Selu), isa, z),
+        Activation::Gelu => Scalar::forward(&Flushed(Gelu), isa, z),
+        Activation::GeluTanh => Scalar::forward(&Flushed(GeluTanh), isa, z),
+        Activation::Swish => Scalar::forward(&Flushed(Swish), isa, z),
+        Activation::Softplus => Scalar::forward(&Flushed(Softplus), isa, z),
+        Activation::Sigmoid => Scalar::forward(&Flushed(Sigmoid), isa, z),
+        Activation::Tanh => Scalar::forward(&Flushed(Tanh), isa, z),
         Activation::Heaviside => Scalar::forward(&Heaviside, isa, z),
         Activation::Sign => Scalar::forward(&Sign, isa, z),
         _ => z,

@@ -1,7 +1,7 @@
-//! From the activation that a plan names to the kernel that computes it, row by row.
+//! From the activation that a plan names to the kernel that computes it, row by row. Values and gradients of those that fade are [`Flushed`].
 
 use crate::kernels::activations::{
-    self as kernels, Elu, Gelu, GeluTanh, Heaviside, LeakyRelu, Relu, Selu, Sigmoid, Sign, Softplus, Swish, Tanh,
+    self as kernels, Elu, Flushed, Gelu, GeluTanh, Heaviside, LeakyRelu, Relu, Selu, Sigmoid, Sign, Softplus, Swish, Tanh,
 };
 use crate::kernels::{MatMut, MatRef};
 use crate::plan::Activation;
@@ -21,35 +21,35 @@ macro_rules! with_kernel {
                 $call
             }
             Activation::Elu { alpha } => {
-                let $kernel = Elu::new(alpha);
+                let $kernel = Flushed(Elu::new(alpha));
                 $call
             }
             Activation::Selu => {
-                let $kernel = Selu;
+                let $kernel = Flushed(Selu);
                 $call
             }
             Activation::Gelu => {
-                let $kernel = Gelu;
+                let $kernel = Flushed(Gelu);
                 $call
             }
             Activation::GeluTanh => {
-                let $kernel = GeluTanh;
+                let $kernel = Flushed(GeluTanh);
                 $call
             }
             Activation::Swish => {
-                let $kernel = Swish;
+                let $kernel = Flushed(Swish);
                 $call
             }
             Activation::Softplus => {
-                let $kernel = Softplus;
+                let $kernel = Flushed(Softplus);
                 $call
             }
             Activation::Sigmoid => {
-                let $kernel = Sigmoid;
+                let $kernel = Flushed(Sigmoid);
                 $call
             }
             Activation::Tanh => {
-                let $kernel = Tanh;
+                let $kernel = Flushed(Tanh);
                 $call
             }
             Activation::Heaviside => {
@@ -71,6 +71,13 @@ pub(super) fn forward_in_place(isa: Isa, activation: Activation, alpha: &[f32], 
             Activation::PRelu => kernels::prelu_forward_in_place(isa, alpha, y.row_mut(i)),
             _ => with_kernel!(activation, kernel => kernels::forward_in_place(isa, kernel, y.row_mut(i))),
         }
+    }
+}
+
+/// `y = sigmoid(y)`, however small: for outputs.
+pub(super) fn sigmoid_in_place(isa: Isa, mut y: MatMut<'_>) {
+    for i in 0..y.rows() {
+        kernels::forward_in_place(isa, Sigmoid, y.row_mut(i));
     }
 }
 

@@ -116,7 +116,7 @@ fn finish(isa: Isa, plan: &Plan<'_>, layer: usize, y: MatMut<'_>) {
     let asked = plan.layers()[layer].spec.activation;
     match asked {
         Activation::Softmax => softmax_forward(isa, y),
-        _ if asked != plan.activation(layer) => activation::forward_in_place(isa, asked, &[], y),
+        Activation::Sigmoid if asked != plan.activation(layer) => activation::sigmoid_in_place(isa, y),
         _ => {}
     }
 }

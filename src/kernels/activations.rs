@@ -140,6 +140,36 @@ fn zero_unless_nan<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     simd.select(simd.eq(x, x), simd.zero(), x)
 }
 
+/// An activation with an exponential function in it, whose values and gradients are 0 where they are below `2^-63`.
+///
+/// So it is in the layers of a network, but for outputs: what becomes an operand of a product is no denormal number then, and neither are the terms of
+/// that product. A sigmoid, a swish, a softplus or a GELU of large arguments, as those of inputs that nobody has scaled, is one often, and some
+/// processors take a hundred times as long for each.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Flushed<A>(pub A);
+
+/// Where such functions have reached their limits: below its negative, each is its limit or less than `2^-63` away, and above, the derivatives are. So
+/// no exponential function is denormal on the way.
+pub(crate) const REACHED: f32 = 48.0;
+
+impl<A: Activation> Activation for Flushed<A> {
+    const DERIVATIVE_FROM: Source = A::DERIVATIVE_FROM;
+    #[inline(always)]
+    fn forward<S: Simd>(&self, simd: S, z: S::F32) -> S::F32 {
+        // In this order of arguments NaN stays.
+        let z = simd.max(simd.splat(-REACHED), z);
+        simd.flush_negligible(self.0.forward(simd, z))
+    }
+    #[inline(always)]
+    fn backward<S: Simd>(&self, simd: S, at: S::F32, dy: S::F32) -> S::F32 {
+        let at = match A::DERIVATIVE_FROM {
+            Source::Input => math::clamp(simd, at, -REACHED, REACHED),
+            Source::Output => at,
+        };
+        simd.flush_negligible(self.0.backward(simd, at, dy))
+    }
+}
+
 /// The step function: 0 for negative `z`, else 1.
 ///
 /// It cannot train: its derivative is zero wherever it exists, so no gradient reaches the weights below it. That is why the
@@ -611,6 +641,8 @@ mod tests {
             $test("softplus", Softplus, |z| z.max(0.0) + (-z.abs()).exp().ln_1p(), 2f64.powi(-23));
             $test("sigmoid", Sigmoid, sigmoid, 2f64.powi(-24));
             $test("tanh", Tanh, f64::tanh, 2f64.powi(-23));
+            $test("flushed sigmoid", Flushed(Sigmoid), sigmoid, 2f64.powi(-24));
+            $test("flushed swish", Flushed(Swish), |z| z * sigmoid(z), 2f64.powi(-22));
         };
     }
 

@@ -82,8 +82,10 @@ pub(crate) const NEGLIGIBLE: f32 = -87.0;
 
 /// `1 / (1 + e)` for `0 <= e <= 1`, exact at both ends, else with an error of at most 0.015.
 pub(crate) const LOG1P_DERIVATIVE: [f32; 3] = [1.0, -0.828_125, 0.328_125];
-/// Above, `softplus(x)` is `x`.
-pub(crate) const SOFTPLUS_HIGHEST: f32 = 104.0;
+/// Above, `softplus(x)` is `x`, and `e^-x` far from the denormal numbers.
+pub(crate) const SOFTPLUS_HIGHEST: f32 = 20.0;
+/// `2^-50`: below, `log1p(e)` is `e`, whose square would soon be denormal.
+pub(crate) const LOG1P_LINEAR: f32 = f32::from_bits(0x2680_0000);
 
 /// Above, the tail of the normal distribution is zero, even after a multiplication by the argument.
 pub(crate) const TAIL_HIGHEST: f32 = 15.0;
@@ -336,8 +338,9 @@ pub fn sigmoid<S: Simd>(simd: S, x: S::F32) -> S::F32 {
 /// `ln(1 + e^x)`. Neither overflows nor loses the small results of negative `x`.
 #[inline(always)]
 pub fn softplus<S: Simd>(simd: S, x: S::F32) -> S::F32 {
-    // max(x, 0) + log1p(exp(-|x|))
-    let a = simd.max(simd.splat(SIGMOID_LOWEST), simd.sub(simd.zero(), simd.abs(x)));
+    // max(x, 0) + log1p(exp(-|x|)), or x where that is the same. There the exponential function, which would become denormal, is taken nearer to 0.
+    let near = simd.min(simd.splat(SOFTPLUS_HIGHEST), x);
+    let a = simd.max(simd.splat(SIGMOID_LOWEST), simd.sub(simd.zero(), simd.abs(near)));
     let (p, p_low, n) = exp_parts(simd, a);
     let e = scale(simd, p, n);
     let e_low = scale(simd, p_low, n);
@@ -346,8 +349,10 @@ pub fn softplus<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     let half = simd.splat(0.5);
     let upper = simd.lt(half, e);
     let k = simd.select(upper, one, simd.zero());
-    let f = simd.select(upper, simd.mul(simd.sub(e, one), half), e);
+    let linear = simd.lt(e, simd.splat(LOG1P_LINEAR));
+    let f = simd.select(upper, simd.mul(simd.sub(e, one), half), simd.select(linear, simd.zero(), e));
     let (log, log_low) = ln_of_parts(simd, k, f);
+    let log = simd.select(linear, e, log);
     // e_low times the derivative 1 / (1 + e) of log1p, for which three digits are enough.
     let derivative = polynomial(simd, e, &LOG1P_DERIVATIVE);
     let low = simd.mul_add(e_low, derivative, log_low);

@@ -1,6 +1,6 @@
 //! [`kernels::activations`](crate::kernels::activations) for one number: the same operations in the same order.
 
-use super::{math, multiply_add};
+use super::{flush_negligible, math, multiply_add};
 use crate::kernels::activations::*;
 use crate::kernels::math::SIGMOID_LOWEST;
 use crate::simd::Isa;
@@ -11,6 +11,19 @@ pub trait Scalar: Activation {
     fn forward(&self, isa: Isa, z: f32) -> f32;
     /// `dz = f'(z) dy`, with `at` being `z` or `y`, as [`Activation::DERIVATIVE_FROM`] says.
     fn backward(&self, isa: Isa, at: f32, dy: f32) -> f32;
+}
+
+impl<A: Scalar> Scalar for Flushed<A> {
+    fn forward(&self, isa: Isa, z: f32) -> f32 {
+        flush_negligible(Scalar::forward(&self.0, isa, math::clamp(z, -REACHED, f32::INFINITY)))
+    }
+    fn backward(&self, isa: Isa, at: f32, dy: f32) -> f32 {
+        let at = match A::DERIVATIVE_FROM {
+            Source::Input => math::clamp(at, -REACHED, REACHED),
+            Source::Output => at,
+        };
+        flush_negligible(Scalar::backward(&self.0, isa, at, dy))
+    }
 }
 
 impl Scalar for Heaviside {

@@ -193,8 +193,10 @@ pub fn softplus(isa: Isa, x: f32) -> f32 {
     let (p, p_low, n) = exp_parts(isa, clamp(-x.abs(), SIGMOID_LOWEST, 0.0));
     let e = scale(p, n);
     let e_low = scale(p_low, n);
-    let (k, f) = if e > 0.5 { (1.0, (e - 1.0) * 0.5) } else { (0.0, e) };
+    let is_linear = e < LOG1P_LINEAR;
+    let (k, f) = if e > 0.5 { (1.0, (e - 1.0) * 0.5) } else { (0.0, if is_linear { 0.0 } else { e }) };
     let (log, log_low) = ln_of_parts(isa, k, f);
+    let log = if is_linear { e } else { log };
     let low = multiply_add(isa, e_low, polynomial(isa, e, &LOG1P_DERIVATIVE), log_low);
     let positive = if x > 0.0 { x } else { 0.0 };
     let (larger, smaller) = if positive > log { (positive, log) } else { (log, positive) };

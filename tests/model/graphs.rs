@@ -285,6 +285,26 @@ fn penalties_are_part_of_the_loss() {
     assert!((plain.loss - plain.outputs()[0].loss - 2.0).abs() < 1e-6);
 }
 
+/// A sigmoid of -50 is no denormal number yet, but its products would be. Where it belongs to the loss, it is an answer.
+#[test]
+fn values_that_fade_are_zero_but_for_answers() {
+    let x = [-50.0, -40.0, -800.0];
+    let predicted = |loss| {
+        let network = Sequential::new(&[1]).add(Dense::new(1).activation(Activation::Sigmoid));
+        let mut model = network.compile(Compile::new(SGD).loss(loss).threads(1)).unwrap();
+        model.set_weights(&[1.0, 0.0]).unwrap();
+        let predictions = model.predict(Examples::new().input(MatRef::new(&x, 3, 1, 1))).unwrap();
+        [0, 1, 2].map(|i| predictions.matrix().row(i)[0])
+    };
+    let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
+    let [faded, small, far] = predicted(Loss::MeanSquaredError);
+    assert!(faded == 0.0 && far == 0.0);
+    assert!((f64::from(small) / sigmoid(-40.0) - 1.0).abs() < 1e-6, "{small:e}");
+    let [answer, small, far] = predicted(Loss::BinaryCrossentropy { label_smoothing: 0.0 });
+    assert!((f64::from(answer) / sigmoid(-50.0) - 1.0).abs() < 1e-6, "{answer:e}");
+    assert!((f64::from(small) / sigmoid(-40.0) - 1.0).abs() < 1e-6 && far == 0.0);
+}
+
 /// Threads sum up some rows each, and an evaluation outside of a training does so alone.
 #[test]
 fn penalties_have_the_same_bits_by_any_number_of_threads() {

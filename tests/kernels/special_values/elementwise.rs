@@ -5,7 +5,7 @@ use super::{
     usual, with,
 };
 use selvedge::kernels::activations::{
-    self, Elu, Gelu, GeluTanh, Heaviside, LeakyRelu, Linear, Relu, Selu, Sigmoid, Sign, Softplus, Source, Swish, Tanh,
+    self, Elu, Flushed, Gelu, GeluTanh, Heaviside, LeakyRelu, Linear, Relu, Selu, Sigmoid, Sign, Softplus, Source, Swish, Tanh,
 };
 use selvedge::kernels::math::slices;
 use selvedge::reference::activations::{self as twin, Scalar};
@@ -179,6 +179,7 @@ pub(super) fn operations() -> Vec<Op> {
         activation("softplus activation", Softplus, positive, Smooth),
         activation("sigmoid activation", Sigmoid, share, Smooth),
         activation("tanh activation", Tanh, bounded, Smooth),
+        activation("flushed sigmoid", Flushed(Sigmoid), share, Smooth),
         prelu(),
     ]
     .into_iter()
