@@ -551,19 +551,26 @@ pub fn first<const N: usize>(parameters: [&mut [f32]; MAX_PARAMETERS]) -> [&mut 
     core::array::from_fn(|_| rest.next().unwrap_or_default())
 }
 
+/// Evaluates an expression with the rule that an optimizer is.
+macro_rules! with_rule {
+    ($optimizer:expr, $rule:ident => $call:expr) => {
+        match $optimizer {
+            Optimizer::Sgd($rule) => $call,
+            Optimizer::Momentum($rule) => $call,
+            Optimizer::RmsProp($rule) => $call,
+            Optimizer::RmsPropMomentum($rule) => $call,
+            Optimizer::CenteredRmsProp($rule) => $call,
+            Optimizer::Adam($rule) => $call,
+            Optimizer::AmsGrad($rule) => $call,
+            Optimizer::AdamW($rule) => $call,
+            Optimizer::Nadam($rule) => $call,
+        }
+    };
+}
+
 impl RowRule for Optimizer {
     fn update_rows(&self, isa: Isa, g: MatRef<'_>, parameters: [&mut [f32]; MAX_PARAMETERS], leading_dimension: usize) {
-        match *self {
-            Self::Sgd(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
-            Self::Momentum(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
-            Self::RmsProp(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
-            Self::RmsPropMomentum(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
-            Self::CenteredRmsProp(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
-            Self::Adam(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
-            Self::AmsGrad(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
-            Self::AdamW(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
-            Self::Nadam(rule) => ByRow(rule).update_rows(isa, g, parameters, leading_dimension),
-        }
+        with_rule!(*self, rule => ByRow(rule).update_rows(isa, g, parameters, leading_dimension));
     }
 }
 
@@ -594,7 +601,7 @@ impl Adjusted {
         (l1, l2, limit, factor) == (0.0, 0.0, f32::INFINITY, 1.0)
     }
 
-    fn with_adjusted<R: MapOp<1, N> + Copy + Sync, const N: usize>(
+    fn update_rows_with<R: MapOp<1, N> + Copy + Sync, const N: usize>(
         &self,
         rule: R,
         isa: Isa,
@@ -617,17 +624,7 @@ impl RowRule for Adjusted {
         if self.is_plain() {
             return self.optimizer.update_rows(isa, g, parameters, leading_dimension);
         }
-        match self.optimizer {
-            Optimizer::Sgd(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
-            Optimizer::Momentum(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
-            Optimizer::RmsProp(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
-            Optimizer::RmsPropMomentum(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
-            Optimizer::CenteredRmsProp(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
-            Optimizer::Adam(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
-            Optimizer::AmsGrad(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
-            Optimizer::AdamW(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
-            Optimizer::Nadam(rule) => self.with_adjusted(rule, isa, g, parameters, leading_dimension),
-        }
+        with_rule!(self.optimizer, rule => self.update_rows_with(rule, isa, g, parameters, leading_dimension));
     }
 }
 
