@@ -26,7 +26,7 @@
 
 use super::matrix::{MatMut, MatRef};
 use super::rng::{GROUP, Generator, Stream};
-use super::walk::LARGE;
+use super::walk::{BEYOND_CACHES, LARGE};
 use crate::simd::{Isa, LANES, Simd, SimdOp, slice, unroll};
 use core::fmt;
 use core::ops::Range;
@@ -62,10 +62,9 @@ impl Threshold {
         })
     }
 
-    /// What is kept of a piece. If it is one of an `x` that no cache holds, its elements are asked for, which come while numbers are drawn.
+    /// What is kept of a piece. What will be read and written then comes while numbers are drawn.
     #[inline(always)]
-    fn draw<S: Simd>(self, simd: S, generator: &Generator, (rows, columns): &Piece, x: Option<MatRef<'_>>) -> Kept {
-        let far = x.filter(|x| x.rows() * x.columns() >= LARGE);
+    fn draw<S: Simd>(self, simd: S, generator: &Generator, (rows, columns): &Piece, ahead: Ahead<'_>) -> Kept {
         let mut kept = [[0; COLUMNS / LANES]; ROWS];
         for first in columns.clone().step_by(GROUP) {
             let blocks = generator.blocks_of_draws(simd, first / GROUP);
@@ -84,15 +83,51 @@ impl Threshold {
                     i += 1;
                 }
             }
-            if let Some(x) = far {
-                for i in rows.clone() {
-                    for line in x.row(i)[first..columns.end.min(first + GROUP)].chunks(LANES) {
-                        simd.prefetch::<1>(line.as_ptr());
-                    }
+            ahead.ask(simd, rows.clone(), first..columns.end.min(first + GROUP));
+        }
+        kept
+    }
+}
+
+/// The matrices that pieces are taken from and written to, as far as it is worth it to ask for their elements.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead<'a> {
+    x: Option<MatRef<'a>>,
+    y: Option<MatRef<'a>>,
+}
+
+impl<'a> Ahead<'a> {
+    /// Nothing is asked for.
+    pub(super) const NOTHING: Self = Self { x: None, y: None };
+
+    /// For work in place.
+    #[inline(always)]
+    fn in_place(x: MatRef<'a>) -> Self {
+        Self { x: Some(x).filter(|x| x.rows() * x.columns() >= LARGE), y: None }
+    }
+
+    /// For work from one matrix to another of its size.
+    #[inline(always)]
+    pub(super) fn new(x: MatRef<'a>, y: MatRef<'a>) -> Self {
+        Self { y: Some(y).filter(|y| y.rows() * y.columns() >= BEYOND_CACHES), ..Self::in_place(x) }
+    }
+
+    /// Asks for some columns of some rows of `x`, and of `y` for those of the rows that come after a piece: both at once are more than come
+    /// in the time.
+    #[inline(always)]
+    fn ask<S: Simd>(&self, simd: S, rows: Range<usize>, columns: Range<usize>) {
+        for i in rows {
+            if let Some(x) = self.x {
+                for line in x.row(i)[columns.clone()].chunks(LANES) {
+                    simd.prefetch::<1>(line.as_ptr());
+                }
+            }
+            if let Some(y) = self.y.filter(|y| i + ROWS < y.rows()) {
+                for line in y.row(i + ROWS)[columns.clone()].chunks(LANES) {
+                    simd.prefetch_to_write(line.as_ptr());
                 }
             }
         }
-        kept
     }
 }
 
@@ -158,10 +193,10 @@ impl Dropout {
         self.threshold.0 > 0
     }
 
-    /// What is kept of a piece. If it is one of an `x` that no cache holds, its elements are asked for.
+    /// What is kept of a piece. What will be read and written then comes while numbers are drawn.
     #[inline(always)]
-    pub(super) fn draw<S: Simd>(&self, simd: S, generator: &Generator, piece: &Piece, x: Option<MatRef<'_>>) -> Kept {
-        self.threshold.draw(simd, generator, piece, x)
+    pub(super) fn draw<S: Simd>(&self, simd: S, generator: &Generator, piece: &Piece, ahead: Ahead<'_>) -> Kept {
+        self.threshold.draw(simd, generator, piece, ahead)
     }
 }
 
@@ -332,7 +367,7 @@ impl<R: Rule> SimdOp for Forward<'_, R> {
         let Self { threshold, rule, generator, mut x, mask, combine } = self;
         let (rows, columns) = (x.rows(), x.columns());
         for piece in pieces(generator.row(0), rows, columns) {
-            let mut kept = threshold.draw(simd, &generator, &piece, Some(x.as_ref()));
+            let mut kept = threshold.draw(simd, &generator, &piece, Ahead::in_place(x.as_ref()));
             if !mask.is_empty() {
                 combine_words(mask, columns, &piece, combine, &mut kept);
             }
@@ -417,7 +452,7 @@ impl SimdOp for Mask<'_> {
     fn run<S: Simd>(self, simd: S) {
         let rows = self.mask.len() / self.columns.div_ceil(LANES).max(1);
         for piece in pieces(self.generator.row(0), rows, self.columns) {
-            let mut kept = self.threshold.draw(simd, &self.generator, &piece, None);
+            let mut kept = self.threshold.draw(simd, &self.generator, &piece, Ahead::NOTHING);
             combine_words(self.mask, self.columns, &piece, self.combine, &mut kept);
         }
     }

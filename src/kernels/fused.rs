@@ -11,7 +11,7 @@
 //! "The same" is bit for bit. A network without dropout between its layers uses [`Dropout::NONE`], which draws no random numbers. The
 //! mask is that of ReLU and dropout together, in the format of [`dropout`](super::dropout).
 
-use super::dropout::{Dropout, KEPT, ROWS, check_mask, kept_bits, masks, pieces};
+use super::dropout::{Ahead, Dropout, KEPT, ROWS, check_mask, kept_bits, masks, pieces};
 use super::gemm::{Epilogue, Place, RowBlocks, check_bias, load_bias, store};
 use super::matrix::{MatMut, MatRef};
 use super::norm::{
@@ -68,7 +68,7 @@ impl BiasedReluDropout<'_> {
         let first = place.column / GROUP * GROUP;
         for (words, row) in words.chunks_mut(ROWS).zip((place.row..).step_by(ROWS)) {
             let piece = (row..row + words.len(), first..place.column + place.width);
-            let kept = self.dropout.draw(simd, &generator, &piece, None);
+            let kept = self.dropout.draw(simd, &generator, &piece, Ahead::NOTHING);
             for (words, kept) in words.iter_mut().zip(&kept) {
                 words.copy_from_slice(&kept[(place.column - first) / LANES..][..V]);
             }
@@ -148,7 +148,7 @@ impl SimdOp for Forward<'_> {
         let mut kept = KEPT;
         for piece in pieces(self.generator.row(0), rows, columns) {
             if self.dropout.drops() {
-                kept = self.dropout.draw(simd, &self.generator, &piece, Some(self.x));
+                kept = self.dropout.draw(simd, &self.generator, &piece, Ahead::new(self.x, self.y.as_ref()));
             }
             let (rows, columns) = piece;
             let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);
@@ -323,7 +323,7 @@ impl SimdOp for Backward<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        on_all_rows(simd, (self.x.rows(), self.x.columns()), &mut self);
+        on_all_rows(simd, self.x, &mut self);
     }
 }
 

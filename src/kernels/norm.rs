@@ -31,7 +31,7 @@ use super::gemm::RowBlocks;
 use super::matrix::{MatMut, MatRef};
 use super::reduce::MICRO_SHARD;
 use super::sums::{Terms, Tree, TreeOfColumns, Values, shards, total_of, totals};
-use super::walk::{LARGE, OnColumns, OnRows, on_all_columns, on_all_rows, vectors};
+use super::walk::{BEYOND_CACHES, LARGE, OnColumns, OnRows, on_all_columns, on_all_rows, vectors};
 use crate::simd::{Isa, LANES, MapOp, Simd, SimdOp, slice, unroll};
 use core::ops::Range;
 
@@ -395,20 +395,26 @@ pub fn update_moving(isa: Isa, momentum: f64, batch: &[f32], moving: &mut [f32])
 pub fn batch_norm_forward(isa: Isa, x: MatRef<'_>, normalization: Normalization<'_>, y: MatMut<'_>) {
     normalization.check(x.columns());
     check_shape("y", (x.rows(), x.columns()), (y.rows(), y.columns()));
-    isa.run(Forward { x, normalization, y });
+    let asks = x.rows() * x.columns() >= BEYOND_CACHES;
+    isa.run(Forward { x, normalization, y, asks });
 }
+
+/// How far ahead what will be written is asked for, if it comes from memory: 8 KiB.
+const ELEMENTS_AHEAD: usize = 2048;
 
 struct Forward<'a> {
     x: MatRef<'a>,
     normalization: Normalization<'a>,
     y: MatMut<'a>,
+    /// Whether elements of `y` are asked for.
+    asks: bool,
 }
 
 impl SimdOp for Forward<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        on_all_rows(simd, (self.x.rows(), self.x.columns()), &mut self);
+        on_all_rows(simd, self.x, &mut self);
     }
 }
 
@@ -418,7 +424,11 @@ impl OnRows for Forward<'_> {
         let of_columns = ForwardColumns::<S, V>::load(simd, &self.normalization, columns.clone());
         for i in rows {
             let x = vectors::<S, V>(simd, self.x.row(i), columns.clone());
-            slice::store(simd, of_columns.forward(simd, x), &mut self.y.row_mut(i)[columns.clone()]);
+            let y = &mut self.y.row_mut(i)[columns.clone()];
+            if self.asks {
+                unroll!(V, j => simd.prefetch_to_write(y.as_ptr().wrapping_add(ELEMENTS_AHEAD + j * LANES)));
+            }
+            slice::store(simd, of_columns.forward(simd, x), y);
         }
     }
 }
@@ -543,7 +553,7 @@ impl SimdOp for Backward<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        on_all_rows(simd, (self.x.rows(), self.x.columns()), &mut self);
+        on_all_rows(simd, self.x, &mut self);
     }
 }
 
