@@ -27,7 +27,7 @@
 use super::matrix::{MatMut, MatRef};
 use super::rng::{GROUP, Generator, Stream};
 use super::walk::{BEYOND_CACHES, LARGE};
-use crate::simd::{Isa, LANES, Simd, SimdOp, slice, unroll};
+use crate::simd::{Isa, LANES, Simd, SimdOp, first_bits, slice, unroll};
 use core::fmt;
 use core::ops::Range;
 
@@ -65,6 +65,9 @@ impl Threshold {
     /// What is kept of a piece. What will be read and written then comes while numbers are drawn.
     #[inline(always)]
     fn draw<S: Simd>(self, simd: S, generator: &Generator, (rows, columns): &Piece, ahead: Ahead<'_>) -> Kept {
+        if self.0 == 0 {
+            return all_of(columns.len());
+        }
         let mut kept = [[0; COLUMNS / LANES]; ROWS];
         for first in columns.clone().step_by(GROUP) {
             let blocks = generator.blocks_of_draws(simd, first / GROUP);
@@ -145,6 +148,17 @@ pub(super) type Kept = [[u16; COLUMNS / LANES]; ROWS];
 
 /// Everything is kept.
 pub(super) const KEPT: Kept = [[u16::MAX; COLUMNS / LANES]; ROWS];
+
+/// Every column of a piece is kept.
+#[inline(never)]
+fn all_of(columns: usize) -> Kept {
+    let (whole, rest) = (columns / LANES, columns % LANES);
+    let mut kept = KEPT;
+    if rest > 0 {
+        kept.iter_mut().for_each(|row| row[whole] = first_bits(rest));
+    }
+    kept
+}
 
 /// The pieces of a matrix in the order of their addresses. Row 0 is row `row_0` of the minibatch; pairs of rows are not separated.
 pub(super) fn pieces(row_0: u32, rows: usize, columns: usize) -> impl Iterator<Item = Piece> {

@@ -279,10 +279,9 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
-    /// The new mean and mean square.
+    /// The new mean and mean square, by a gradient that is 0 where it is negligible.
     #[inline(always)]
     fn update<S: Simd>(&self, simd: S, g: S::F32, m: S::F32, v: S::F32) -> (S::F32, S::F32) {
-        let g = simd.flush_negligible(g);
         let m = simd.mul_add(simd.splat(self.one_minus_beta_1), simd.sub(g, m), m);
         let v = simd.mul_add(simd.splat(self.one_minus_beta_2), simd.sub(simd.mul(g, g), v), v);
         (simd.flush_negligible(m), simd.flush_denormals(v))
@@ -309,7 +308,7 @@ impl Adam {
 impl MapOp<1, 3> for Adam {
     #[inline(always)]
     fn map<S: Simd>(&self, simd: S, [g]: [S::F32; 1], [w, m, v]: [S::F32; 3]) -> [S::F32; 3] {
-        let (m, v) = self.moments.update(simd, g, m, v);
+        let (m, v) = self.moments.update(simd, simd.flush_negligible(g), m, v);
         [simd.sub(w, self.step(simd, m, v)), m, v]
     }
 }
@@ -325,7 +324,7 @@ pub struct AmsGrad(
 impl MapOp<1, 4> for AmsGrad {
     #[inline(always)]
     fn map<S: Simd>(&self, simd: S, [g]: [S::F32; 1], [w, m, v, h]: [S::F32; 4]) -> [S::F32; 4] {
-        let (m, v) = self.0.moments.update(simd, g, m, v);
+        let (m, v) = self.0.moments.update(simd, simd.flush_negligible(g), m, v);
         // NaN stays, be it in the one or in the other.
         let larger = simd.select(simd.lt(h, v), v, h);
         let h = simd.select(simd.eq(v, v), larger, v);
