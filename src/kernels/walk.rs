@@ -86,11 +86,16 @@ pub(super) fn on_all_rows<S: Simd>(simd: S, x: MatRef<'_>, op: &mut impl OnRows)
     }
 }
 
-/// Sixteen rows are so many that what belongs to columns is seldom loaded. But those that are a multiple of 4 KiB apart lie in the same places of a
-/// cache of level 1, which keeps eight lines for each: four of one matrix and four of another.
+/// Sixteen rows are so many that what belongs to columns is seldom loaded. But a place of level 1 has room for four of one matrix and four of
+/// another.
 fn rows_beside_each_other(leading_dimension: usize) -> usize {
-    let places = 1024 >> leading_dimension.trailing_zeros().min(10);
-    (4 * places).min(16)
+    (4 * places_in_level_1(leading_dimension)).min(16)
+}
+
+/// In how many places of a cache of level 1, which keeps eight lines for each, the same columns of rows lie: in one if rows are a multiple of 4 KiB
+/// apart, in two if of 2 KiB, and so on. More rows than have room there drive each other out before they are used.
+pub(super) fn places_in_level_1(leading_dimension: usize) -> usize {
+    1024 >> leading_dimension.trailing_zeros().min(10)
 }
 
 /// Some columns of a row, in `V` vectors of which only the last may be partial.

@@ -6,6 +6,7 @@ use super::RowBlocks;
 use super::epilogue::{Epilogue, Place, begin_or_load, fetch_sums, finish_or_store};
 use super::interleaved;
 use crate::kernels::matrix::MatRef;
+use crate::kernels::walk::places_in_level_1;
 use crate::simd::{Isa, LANES, Simd, SimdOp, unroll};
 
 /// The operands of a product `[m, k] * [k, n]`, checked: [`Product::of_rows`] and [`Product::of_columns`] make sure that every
@@ -186,13 +187,10 @@ const fn asks_for_rows(rows: usize, unmasked: bool) -> bool {
 /// How many rows of the next panel a tile asks for at once: each time is a branch, and many requests would wait for each other.
 const ROWS_PER_FETCH: usize = 4;
 
-/// How many rows ahead B is asked for by every step.
-///
-/// Rows that are a multiple of 4 KiB apart lie in the same places of a cache of level 1, which keeps eight lines for each place: too many
-/// of them drive each other out before they are used. Where that is no danger, from 8 to 32 rows ahead are equally fast.
+/// How many rows ahead B is asked for by every step: no more than have room beside each other, see [`places_in_level_1`]. Where that is no danger,
+/// from 8 to 32 rows ahead are equally fast.
 pub(super) fn rows_ahead(b_depth_stride: usize) -> usize {
-    let places = 1024 >> b_depth_stride.trailing_zeros().min(10);
-    (2 * places).min(12)
+    (2 * places_in_level_1(b_depth_stride)).min(12)
 }
 
 /// Whether rows so far apart have so few places in a cache of level 1: 2 KiB, or a multiple of it.
