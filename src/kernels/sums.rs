@@ -130,6 +130,7 @@ struct Shards<'a, T, const N: usize> {
     shards: Range<usize>,
     first: usize,
     outputs: [MatMut<'a>; N],
+    is_intel: bool,
 }
 
 /// How many elements of the terms are asked for before their use: more than memory sends while it answers a request.
@@ -139,10 +140,10 @@ impl<T: Terms<N>, const N: usize> SimdOp for Shards<'_, T, N> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        // Of 1, 2, 4, 8 and 16 rows, with 1, 2 and 4 vectors of each, four of one vector are the best for most matrices. Where lines cannot be
+        // Of 1, 2, 4, 8 and 16 rows, with 1, 2 and 4 vectors of each, these of one vector are the best for most matrices. Where lines cannot be
         // asked for, a processor has to foresee them, and does so in more streams.
         if const { S::PREFETCHES } {
-            self.by_rows::<S, 4>(simd);
+            if self.is_intel { self.by_rows::<S, 8>(simd) } else { self.by_rows::<S, 4>(simd) }
         } else if const { N == 1 } {
             self.by_rows::<S, 16>(simd);
         } else {
@@ -219,13 +220,14 @@ fn add_vector<S: Simd, T: Terms<N>, const N: usize, const ROWS: usize>(
 /// The sums over every micro-shard, for all columns.
 pub(super) fn shards<T: Terms<N>, const N: usize>(isa: Isa, terms: T, outputs: [MatMut<'_>; N]) {
     let shards = 0..terms.rows().div_ceil(MICRO_SHARD);
-    isa.run(Shards { terms, shards, first: 0, outputs });
+    isa.run(Shards { terms, shards, first: 0, outputs, is_intel: isa.is_intel() });
 }
 
 /// The totals of the columns `first..first + n`, by the way that suits the size of the matrix.
 pub(super) fn totals<T: Terms<N> + Copy, const N: usize>(isa: Isa, terms: T, first: usize, outputs: [&mut [f32]; N]) {
     let len = outputs.first().map_or(0, |output| output.len());
-    if terms.rows() * len < LARGE {
+    // A row that is one strip is read as a whole, and so in the order of the addresses, whatever the size.
+    if terms.rows() * len < LARGE || len <= isa.column_vectors() * LANES {
         isa.run(Totals { terms, first, op: Replace, outputs });
     } else {
         totals_of_large(isa, terms, first, outputs);
@@ -233,28 +235,32 @@ pub(super) fn totals<T: Terms<N> + Copy, const N: usize>(isa: Isa, terms: T, fir
 }
 
 /// [`totals`] of at least one row and one column.
+///
+/// Not a part of its callers, which take no sums on their stack for a matrix that is not large.
+#[inline(never)]
 fn totals_of_large<T: Terms<N> + Copy, const N: usize>(isa: Isa, terms: T, first: usize, mut outputs: [&mut [f32]; N]) {
     let len = outputs.first().map_or(0, |output| output.len());
     let shards = 0..terms.rows().div_ceil(MICRO_SHARD);
-    let strips = len.div_ceil(SUMS_OF_A_LEVEL / N);
+    let levels = shards.len().next_power_of_two().ilog2().max(1) as usize;
+    let mut sums = Sums([0.0; SUMS]);
+    let strips = len.div_ceil((SUMS / levels).min(SUMS_OF_A_LEVEL) / (N * LANES) * LANES);
     let strip = len.div_ceil(strips).next_multiple_of(LANES);
     for start in (0..len).step_by(strip) {
         let range = start..len.min(start + strip);
-        let mut sums = Level([0.0; SUMS_OF_A_LEVEL]);
-        let sums = &mut sums.0[..N * range.len()];
-        sums_of_large(isa, terms, shards.clone(), first + range.start..first + range.end, sums);
-        for (output, sums) in outputs.iter_mut().zip(sums.chunks_exact(range.len())) {
-            output[range.clone()].copy_from_slice(sums);
-        }
+        let outputs = outputs.each_mut().map(|output| &mut output[range.clone()]);
+        sums_of_large(isa, terms, shards.clone(), first + start, outputs, &mut sums.0);
     }
 }
 
-/// Sums that lie on the stack for each level of the tree, 8 KiB: of so many columns that memory is read in long pieces.
-const SUMS_OF_A_LEVEL: usize = if cfg!(test) { 64 } else { 1 << 11 };
+/// Sums that lie on the stack, for each term and each level of the tree those of some columns: 128 KiB.
+const SUMS: usize = if cfg!(test) { 1 << 9 } else { 1 << 15 };
+
+/// Sums of one level: so few that they stay in a cache of level 1, of so many columns that memory is read in long pieces.
+const SUMS_OF_A_LEVEL: usize = if cfg!(test) { 1 << 6 } else { 1 << 11 };
 
 /// They are read and written for every few rows, and a vector across two lines of a cache takes twice as long.
 #[repr(align(64))]
-struct Level([f32; SUMS_OF_A_LEVEL]);
+struct Sums([f32; SUMS]);
 
 /// The sums of some columns over some shards of a large matrix, one term after the other: those of the largest power of two of shards
 /// below the whole, and those of the rest. So shards are read in the order in which memory holds them.
@@ -262,21 +268,25 @@ fn sums_of_large<T: Terms<N> + Copy, const N: usize>(
     isa: Isa,
     terms: T,
     shards: Range<usize>,
-    columns: Range<usize>,
-    sums: &mut [f32],
+    first: usize,
+    mut outputs: [&mut [f32]; N],
+    memory: &mut [f32],
 ) {
+    let len = outputs.first().map_or(0, |output| output.len());
     if shards.len() == 1 {
-        let (first, len) = (columns.start, columns.len());
-        let mut of_terms = sums.chunks_exact_mut(len);
-        let outputs = core::array::from_fn(|_| MatMut::new(of_terms.next().unwrap_or_default(), 1, len, len));
-        return isa.run(Shards { terms, shards, first, outputs });
+        let outputs = outputs.map(|output| MatMut::new(output, 1, len, len));
+        return isa.run(Shards { terms, shards, first, outputs, is_intel: isa.is_intel() });
     }
     let middle = shards.start + shards.len().next_power_of_two() / 2;
-    sums_of_large(isa, terms, shards.start..middle, columns.clone(), sums);
-    let mut rest = Level([0.0; SUMS_OF_A_LEVEL]);
-    let rest = &mut rest.0[..sums.len()];
-    sums_of_large(isa, terms, middle..shards.end, columns, rest);
-    slice::map(isa, Add, [rest], [sums]);
+    sums_of_large(isa, terms, shards.start..middle, first, outputs.each_mut().map(|output| &mut **output), memory);
+    let lines = len.next_multiple_of(LANES);
+    let (rest, memory) = memory.split_at_mut(N * lines);
+    let mut of_terms = rest.chunks_exact_mut(lines);
+    let mut rest: [&mut [f32]; N] = core::array::from_fn(|_| &mut of_terms.next().unwrap_or_default()[..len]);
+    sums_of_large(isa, terms, middle..shards.end, first, rest.each_mut().map(|rest| &mut **rest), memory);
+    for (rest, output) in rest.iter().zip(outputs) {
+        slice::map(isa, Add, [rest], [output]);
+    }
 }
 
 /// `sum = sum + rest`

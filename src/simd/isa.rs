@@ -172,6 +172,25 @@ impl Isa {
         Isa { is_intel, ..self }
     }
 
+    /// Every instruction set that is available here, with the loops for Intel's processors and with the others.
+    #[cfg(test)]
+    pub(crate) fn with_all_loops() -> impl Iterator<Item = Isa> {
+        Self::available().flat_map(|isa| [true, false].map(|is_intel| isa.on_intel(is_intel)))
+    }
+
+    /// [`Simd::COLUMN_VECTORS`] of this instruction set.
+    pub(crate) fn column_vectors(self) -> usize {
+        struct ColumnVectors;
+        impl SimdOp for ColumnVectors {
+            type Output = usize;
+            #[inline(always)]
+            fn run<S: Simd>(self, _: S) -> usize {
+                S::COLUMN_VECTORS
+            }
+        }
+        self.run(ColumnVectors)
+    }
+
     /// [`Simd::TILE_ROWS`] of this instruction set.
     pub(crate) fn tile_rows(self) -> [usize; 4] {
         struct TileRows;

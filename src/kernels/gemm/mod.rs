@@ -395,7 +395,7 @@ mod tests {
         ];
         for (m, n, k) in shapes.into_iter().filter(|&(.., k)| !cfg!(miri) || k < 10) {
             let operands = Operands::new((m, n, k), n + 5);
-            for isa in Isa::available().flat_map(|isa| [true, false].map(|is_intel| isa.on_intel(is_intel))) {
+            for isa in Isa::with_all_loops() {
                 operands.assert_bits_of_twins(isa, k.div_ceil(2));
             }
         }
