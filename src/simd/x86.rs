@@ -99,9 +99,9 @@ impl Simd for Avx512 {
     type I32 = __m512i;
     type Mask = __mmask16;
 
-    // 32 registers: 8 * 3 or 6 * 4 accumulators, three or four for a row of B, one for a broadcast of A. Narrower tiles, which only the edges
-    // of a product have, need no more than eight chains to hide the latency of the multiply-adds, and each further height is code.
-    const TILE_ROWS: [usize; 4] = [8, 6, 8, 6];
+    // 32 registers: 8 * 3 or 6 * 4 accumulators, three or four for a row of B, one for a broadcast of A. Narrower tiles need no more than eight
+    // chains to hide the latency of the multiply-adds, but those of two vectors read B less often with eight rows; each further height is code.
+    const TILE_ROWS: [usize; 4] = [8, 8, 8, 6];
     const MASKED_LOADS_ARE_FREE: bool = true;
     // On processors that do 512 bits in two turns of 256.
     const HALVES_ARE_FASTER: bool = true;

@@ -13,13 +13,13 @@ use crate::simd::{LANES, Simd};
 /// often, which must then come from the cache of level 2: at a depth of 128 that gains 3 % or costs 10 %, by what else uses the processor.
 pub(super) const DEPTH: usize = 64;
 
-/// The fewest chains that keep the multiply-adds of today's processors busy: two at once, four cycles each.
+/// As many chains as keep the multiply-adds of today's processors busy, if nothing ever holds one up: two at once, four cycles each.
 const CHAINS: usize = 8;
 
-/// The most rows of a tile of so many vectors of which the registers hold two; 0 if these are too few chains.
+/// The most rows of a tile of so many vectors of which the registers hold two; 0 if these are no more chains than that.
 pub(super) const fn tile_rows(tile_rows: [usize; 4], vectors: usize) -> usize {
     let rows = tile_rows[vectors - 1] / 2;
-    if rows * vectors < CHAINS { 0 } else { rows }
+    if rows * vectors <= CHAINS { 0 } else { rows }
 }
 
 /// All tiles of the panels, whose chains start and end here.
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn two_tiles_fit_where_one_of_twice_the_rows_does() {
-        assert_eq!([1, 2, 3, 4].map(|vectors| tile_rows([8, 6, 6, 6], vectors)), [0, 0, 3, 3]);
+        assert_eq!([1, 2, 3, 4].map(|vectors| tile_rows([8, 8, 8, 6], vectors)), [0, 0, 4, 3]);
         assert_eq!([1, 2, 3, 4].map(|vectors| tile_rows([6, 2, 1, 1], vectors)), [0; 4]);
     }
 

@@ -176,12 +176,13 @@ const fn few_rows(rows: usize) -> bool {
     rows <= 2
 }
 
-/// Whether every step asks for a row of B, a few rows ahead: in tiles of few rows, and in those that are unmasked.
+/// Whether every step asks for a row of B, a few rows ahead: in tiles of few rows, of up to four where 32 registers hold wide ones, and in those that
+/// are unmasked.
 ///
 /// With sixteen registers these are of a single vector, whose row of B is one line somewhere in level 2, not a few beside each other; with a mask in a
 /// register, one more address would send a sum of the tile through memory. With 32 registers only Intel's processors have them.
-const fn asks_for_rows(rows: usize, unmasked: bool) -> bool {
-    few_rows(rows) || unmasked
+const fn asks_for_rows(rows: usize, vectors: usize, unmasked: bool) -> bool {
+    few_rows(rows) || unmasked || vectors >= 3 && rows <= 4
 }
 
 /// How many rows of the next panel a tile asks for at once: each time is a branch, and many requests would wait for each other.
@@ -260,7 +261,7 @@ pub(super) fn run_panel<E: Epilogue, const TRANSPOSED: bool>(
     }
     choose! {
         1: 1 2 3 4 5 6 7 8;
-        2: 1 2 3 4 5 6;
+        2: 1 2 3 4 5 6 7 8;
         3: 1 2 3 4 5 6 7 8;
         4: 1 2 3 4 5 6;
     }
@@ -489,7 +490,7 @@ impl<F: FnMut(*const f32), const TRANSPOSED: bool> Steps<'_, F, TRANSPOSED> {
                     // As far as the tile below reads: the tile above has asked for what this one does.
                     simd.prefetch::<1>(self.a.wrapping_add(STEPS_AHEAD * self.a_depth_stride + 2 * ROWS - 1));
                 }
-                if const { asks_for_rows(ROWS, UNMASKED) } {
+                if const { asks_for_rows(ROWS, VECTORS, UNMASKED) } {
                     unroll!(VECTORS, j => simd.prefetch::<1>(self.b.wrapping_add(j * LANES).wrapping_add(self.ahead)));
                 }
                 self.a = self.a.wrapping_add(self.a_depth_stride);

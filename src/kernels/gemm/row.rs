@@ -14,6 +14,10 @@ use crate::simd::{Isa, LANES, Simd, SimdOp, unroll};
 /// Vectors are taken in groups, which are as wide as the widest tile.
 const GROUP: usize = 4;
 
+/// The most rows that B is asked for ahead. A row of a few groups takes as long as level 2 to answer; many rows of almost 4 KiB would drive each other
+/// out of level 1 before they are used.
+const MOST_ROWS_AHEAD: usize = 3;
+
 /// As many groups as there are registers for.
 const MOST_GROUPS: usize = 6;
 
@@ -76,7 +80,7 @@ impl<E: Epilogue, const GROUPS: usize> SimdOp for Groups<'_, E, GROUPS> {
         unroll!(GROUP, j => last_masks[j] = simd.mask_first(left_to(GROUPS - 1).saturating_sub(j * LANES)));
         let mut a = product.a.as_ptr().wrapping_add(product.depth.first);
         let mut b = product.b.as_ptr().wrapping_add(product.depth.first * product.b_depth_stride + self.column);
-        let ahead = rows_ahead(product.b_depth_stride) * product.b_depth_stride;
+        let ahead = rows_ahead(product.b_depth_stride).min(MOST_ROWS_AHEAD) * product.b_depth_stride;
         for _ in 0..product.depth() {
             // SAFETY: it is an element of A, as the constructor of `Product` has checked.
             let element = simd.splat(unsafe { *a });

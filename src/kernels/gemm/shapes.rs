@@ -132,7 +132,7 @@ mod tests {
     }
 
     /// Registers for 24 accumulators in tiles of three and of four vectors, and for 6 in tiles of one.
-    const AVX512: [usize; 4] = [8, 6, 8, 6];
+    const AVX512: [usize; 4] = [8, 8, 8, 6];
     const AVX2: [usize; 4] = [6, 2, 1, 1];
     const NEON: [usize; 4] = [6, 2, 1, 0];
 
