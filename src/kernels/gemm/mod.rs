@@ -228,12 +228,18 @@ const NARROW_DEPTH: usize = 256;
 /// reading: they go through all columns of a few rows of B before they go on to the next rows.
 ///
 /// Shallower still are narrow panels of many rows, if B comes from memory, and all panels if its rows drive each other out of the caches; see
-/// [`packed`]. With AVX2 on a Zen 3, 128 x 2048 x 2048 takes 0.93 of the time that it takes at once. Tiles of three rows take their time.
-fn longest_depth<const TRANSPOSED: bool>(tile_rows: [usize; 4], vectors: usize, product: &Product<'_, TRANSPOSED>) -> usize {
+/// [`packed`]; a copy of a wide one takes part of what is in level 2. With AVX2 on a Zen 3, 128 x 2048 x 2048 takes 0.93 of the time that it takes at
+/// once. Tiles of three rows take their time.
+fn longest_depth<const TRANSPOSED: bool>(
+    tile_rows: [usize; 4],
+    vectors: usize,
+    product: &Product<'_, TRANSPOSED>,
+    copies: bool,
+) -> usize {
     let (m, is_far) = (product.m(), product.depth() * product.n() >= FAR);
     let are_narrow = are_narrow(tile_rows, vectors);
     match m {
-        packed::FEWEST_ROWS.. if are_quick(tile_rows) && rows_compete(product.b_depth_stride) => match are_narrow {
+        packed::FEWEST_ROWS.. if are_quick(tile_rows) && rows_compete(product.b_depth_stride) => match are_narrow || copies {
             true => NARROW_DEPTH,
             false => rows_that_stay(product.b_depth_stride).clamp(SHALLOW, DEPTH),
         },
@@ -305,7 +311,7 @@ fn in_tiles<E: Epilogue, const TRANSPOSED: bool>(
         return;
     }
     let tile_rows = isa.tile_rows();
-    let panel_vectors = panel_vectors(tile_rows, m);
+    let (panel_vectors, copies) = (panel_vectors(tile_rows, m), !room.is_empty());
     let vectors = n.div_ceil(LANES);
     if vectors <= panel_vectors && m <= tile_rows[vectors - 1] && k <= DEPTH {
         // One tile: in a small network, to cover it would take longer than to compute it.
@@ -328,13 +334,13 @@ fn in_tiles<E: Epilogue, const TRANSPOSED: bool>(
     let interleaves = E::INTERLEAVES && k <= interleaved::DEPTH && !isa.is_intel();
     let panels = cover_by_panels(tile_rows, vectors, panel_vectors);
     let depths = match epilogue.partial_sums() {
-        Some(_) if k > 0 => Cover::new(k, longest_depth(tile_rows, panel_vectors, product)),
+        Some(_) if k > 0 => Cover::new(k, longest_depth(tile_rows, panel_vectors, product, copies)),
         // All at once, and even no depth at all has a start and an end.
         _ => Cover { size: k, larger: 0, smaller: 1 },
     };
     for (first, len) in depths.parts() {
         let part = product.part(first, len);
-        for (first_row, rows) in Cover::new(m, rows_of_a(isa, product, len, !room.is_empty())).parts() {
+        for (first_row, rows) in Cover::new(m, rows_of_a(isa, product, len, copies)).parts() {
             for (first_vector, vectors, panels) in panels.groups() {
                 let tallest = match interleaved::tile_rows(tile_rows, vectors) {
                     rows if rows > 0 && interleaves => rows,
@@ -445,7 +451,7 @@ mod tests {
             (PORTABLE, 1, 64, (100, 512), DEPTH),
         ] {
             let product = Product::of_rows(MatRef::new(&data, m, 1024, 1024), MatRef::new(&data, 1024, n, leading_dimension));
-            let found = longest_depth(tile_rows, vectors, &product);
+            let found = longest_depth(tile_rows, vectors, &product, false);
             assert_eq!(found, expected, "{m} rows in tiles of {tile_rows:?}, B of {n} columns {leading_dimension} apart");
         }
     }

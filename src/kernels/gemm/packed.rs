@@ -6,8 +6,10 @@
 //! a copy takes longer than it saves.
 //!
 //! Wide panels, whose tiles take their time for each row, need no more than that level 2 keeps them. So the depth is cut into blocks of few rows instead, if
-//! sums can wait in C between two blocks; if they cannot, as in the step of an optimizer, wide panels are copied, too.
+//! sums can wait in C between two blocks; if they cannot, as in the step of an optimizer, wide panels are copied, too. And so they are for many rows on
+//! Intel's processors, where C comes back from a slower level 3 for each block.
 
+use super::NARROW_DEPTH;
 use super::micro::{Product, SHALLOW, rows_compete};
 use super::shapes::{are_quick, panel_vectors};
 use crate::simd::{Isa, LANES, Simd, SimdOp};
@@ -15,8 +17,11 @@ use crate::simd::{Isa, LANES, Simd, SimdOp};
 /// The fewest rows of A for which rows that compete are not read as they lie: three tiles, or two of wide ones.
 pub(super) const FEWEST_ROWS: usize = 16;
 
-/// The fewest for which wide panels are copied.
+/// The fewest for which wide panels are copied if sums cannot wait.
 const FEWEST_ROWS_OF_WIDE: usize = 128;
+
+/// The fewest for which they are copied on Intel's processors, whether sums can wait or not.
+const FEWEST_ROWS_ON_INTEL: usize = 256;
 
 /// Whether that is faster than to read B where it lies.
 pub(super) fn is_faster<const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, TRANSPOSED>, sums_can_wait: bool) -> bool {
@@ -28,8 +33,18 @@ pub(super) fn is_faster<const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, 
         && are_quick(tile_rows)
         && match panel_vectors(tile_rows, product.m()) {
             1 => product.m() >= FEWEST_ROWS,
-            _ => product.m() >= FEWEST_ROWS_OF_WIDE && !sums_can_wait,
+            _ if sums_can_wait => isa.is_intel() && product.m() >= FEWEST_ROWS_ON_INTEL && a_stays(product),
+            _ => product.m() >= FEWEST_ROWS_OF_WIDE,
         }
+}
+
+/// Whether A is no reason against copies: if its rows compete as well, fewer of them stay in a cache at once, and there would be a copy for each few. Of a
+/// transposed A a block of the depth stays.
+fn a_stays<const TRANSPOSED: bool>(product: &Product<'_, TRANSPOSED>) -> bool {
+    match TRANSPOSED {
+        true => product.depth() <= NARROW_DEPTH || !rows_compete(product.a_depth_stride()),
+        false => !rows_compete(product.a_row_stride()),
+    }
 }
 
 /// The product for some vectors of columns from `column` on, with a copy of what it reads of B in `room`. Asks for what the next panel will read of B if
@@ -88,9 +103,9 @@ mod tests {
 
     #[test]
     fn copies_are_made_where_rows_compete_and_of_one_block() {
-        let data = vec![0.0; 40 * 1024];
+        let data = vec![0.0; 257 * 512];
         let b = |columns, leading_dimension| MatRef::new(&data, 40, columns, leading_dimension);
-        for isa in Isa::available() {
+        for isa in Isa::with_all_loops() {
             let is_narrow = panel_vectors(isa.tile_rows(), 16) == 1;
             // Where sums can wait, and where they cannot.
             let (few, many) = match are_quick(isa.tile_rows()) {
@@ -98,12 +113,16 @@ mod tests {
                 true if is_narrow => ([true; 2], [true; 2]),
                 true => ([false; 2], [false, true]),
             };
+            let very_many = if isa.is_intel() { [many[1]; 2] } else { many };
             for (m, b, expected) in [
                 (16, b(100, 512), few),
                 (16, b(1024, 1024), few),
                 (15, b(1024, 1024), [false; 2]),
                 (127, b(1024, 1024), few),
                 (128, b(1024, 1024), many),
+                (255, b(1024, 1024), many),
+                (256, b(1024, 1024), very_many),
+                (256, b(100, 528), [false; 2]),
                 (128, b(100, 528), [false; 2]),
                 (128, b(100, 256), [false; 2]),
             ] {
@@ -111,11 +130,20 @@ mod tests {
                 let found = [true, false].map(|sums_can_wait| is_faster(isa, &Product::of_rows(a, b), sums_can_wait));
                 assert_eq!(found, expected, "{isa}, {m} rows, {b:?}");
             }
+            let a = MatRef::new(&data, 256, 40, 512);
+            let found = is_faster(isa, &Product::of_rows(a, b(1024, 1024)), true);
+            assert_eq!(found, few[0], "{isa}, rows of A that compete");
             for (rows_per_block, expected) in [(40, many), (20, [false; 2])] {
                 let blocks = RowBlocks::new(&data, (40, 200, 512), rows_per_block, rows_per_block * 512);
                 let product = Product::of_columns(blocks, 0, 128, blocks);
                 let found = [true, false].map(|sums_can_wait| is_faster(isa, &product, sums_can_wait));
                 assert_eq!(found, expected, "{isa}, blocks of {rows_per_block} rows");
+            }
+            for (k, expected) in [(NARROW_DEPTH, very_many), (NARROW_DEPTH + 1, many)] {
+                let blocks = RowBlocks::new(&data, (k, 512, 512), k, k * 512);
+                let product = Product::of_columns(blocks, 0, 256, blocks);
+                let found = [true, false].map(|sums_can_wait| is_faster(isa, &product, sums_can_wait));
+                assert_eq!(found, expected, "{isa}, A transposed, {k} rows");
             }
         }
     }
@@ -136,10 +164,13 @@ mod tests {
             (128, 64, 300),
             (128, 40, 341),
             (128, 40, 342),
+            (256, 49, 17),
+            (256, 49, 257),
+            (257, 40, 600),
         ];
         for (m, n, k) in shapes.into_iter().filter(|&(_, _, k)| !cfg!(miri) || k == 17) {
             let operands = Operands::new((m, n, k), 512);
-            Isa::available().for_each(|isa| operands.assert_bits_of_twins(isa, k));
+            Isa::with_all_loops().for_each(|isa| operands.assert_bits_of_twins(isa, k));
         }
     }
 }
