@@ -95,39 +95,40 @@ impl Threshold {
 /// The matrices that pieces are taken from and written to, as far as it is worth it to ask for their elements.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead<'a> {
+    isa: Isa,
     x: Option<MatRef<'a>>,
     y: Option<MatRef<'a>>,
 }
 
 impl<'a> Ahead<'a> {
     /// Nothing is asked for.
-    pub(super) const NOTHING: Self = Self { x: None, y: None };
+    pub(super) const NOTHING: Self = Self { isa: Isa::PORTABLE, x: None, y: None };
 
     /// For work in place.
     #[inline(always)]
-    fn in_place(x: MatRef<'a>) -> Self {
-        Self { x: Some(x).filter(|x| x.rows() * x.columns() >= LARGE), y: None }
+    fn in_place(isa: Isa, x: MatRef<'a>) -> Self {
+        Self { isa, x: Some(x).filter(|x| x.rows() * x.columns() >= LARGE), y: None }
     }
 
     /// For work from one matrix to another of its size.
     #[inline(always)]
-    pub(super) fn new(x: MatRef<'a>, y: MatRef<'a>) -> Self {
-        Self { y: Some(y).filter(|y| y.rows() * y.columns() >= BEYOND_CACHES), ..Self::in_place(x) }
+    pub(super) fn new(isa: Isa, x: MatRef<'a>, y: MatRef<'a>) -> Self {
+        Self { y: Some(y).filter(|y| y.rows() * y.columns() >= BEYOND_CACHES), ..Self::in_place(isa, x) }
     }
 
     /// Asks for some columns of some rows of `x`, and of `y` for those of the rows that come after a piece: both at once are more than come
-    /// in the time.
+    /// in the time. Only on Intel's processors as what will be written, which is asked for in level 1.
     #[inline(always)]
     fn ask<S: Simd>(&self, simd: S, rows: Range<usize>, columns: Range<usize>) {
         for i in rows {
             if let Some(x) = self.x {
                 for line in x.row(i)[columns.clone()].chunks(LANES) {
-                    simd.prefetch::<1>(line.as_ptr());
+                    self.isa.prefetch_from_memory(simd, line.as_ptr());
                 }
             }
             if let Some(y) = self.y.filter(|y| i + ROWS < y.rows()) {
                 for line in y.row(i + ROWS)[columns.clone()].chunks(LANES) {
-                    simd.prefetch_to_write(line.as_ptr());
+                    if self.isa.is_intel() { simd.prefetch_to_write(line.as_ptr()) } else { simd.prefetch::<2>(line.as_ptr()) }
                 }
             }
         }
@@ -362,10 +363,11 @@ fn forward(isa: Isa, (threshold, rule): (Threshold, impl Rule), stream: Stream, 
     if combine == Combine::And || !mask.is_empty() {
         check_mask(x.rows(), x.columns(), mask);
     }
-    isa.run(Forward { threshold, rule, generator: stream.into(), x, mask, combine });
+    isa.run(Forward { isa, threshold, rule, generator: stream.into(), x, mask, combine });
 }
 
 struct Forward<'a, R> {
+    isa: Isa,
     threshold: Threshold,
     rule: R,
     generator: Generator,
@@ -378,10 +380,10 @@ impl<R: Rule> SimdOp for Forward<'_, R> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { threshold, rule, generator, mut x, mask, combine } = self;
+        let Self { isa, threshold, rule, generator, mut x, mask, combine } = self;
         let (rows, columns) = (x.rows(), x.columns());
         for piece in pieces(generator.row(0), rows, columns) {
-            let mut kept = threshold.draw(simd, &generator, &piece, Ahead::in_place(x.as_ref()));
+            let mut kept = threshold.draw(simd, &generator, &piece, Ahead::in_place(isa, x.as_ref()));
             if !mask.is_empty() {
                 combine_words(mask, columns, &piece, combine, &mut kept);
             }

@@ -128,10 +128,11 @@ pub fn batch_norm_relu_dropout_forward(
     normalization.check(x.columns());
     check_shape("y", (x.rows(), x.columns()), (y.rows(), y.columns()));
     check_mask(x.rows(), x.columns(), mask);
-    isa.run(Forward { x, normalization, dropout, generator: stream.into(), y, mask });
+    isa.run(Forward { isa, x, normalization, dropout, generator: stream.into(), y, mask });
 }
 
 struct Forward<'a> {
+    isa: Isa,
     x: MatRef<'a>,
     normalization: Normalization<'a>,
     dropout: Dropout,
@@ -148,7 +149,7 @@ impl SimdOp for Forward<'_> {
         let mut kept = KEPT;
         for piece in pieces(self.generator.row(0), rows, columns) {
             if self.dropout.drops() {
-                kept = self.dropout.draw(simd, &self.generator, &piece, Ahead::new(self.x, self.y.as_ref()));
+                kept = self.dropout.draw(simd, &self.generator, &piece, Ahead::new(self.isa, self.x, self.y.as_ref()));
             }
             let (rows, columns) = piece;
             let (words_per_row, first) = (self.x.columns().div_ceil(LANES), columns.start / LANES);

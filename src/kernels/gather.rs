@@ -44,7 +44,7 @@ impl Scaling {
 #[track_caller]
 pub fn gather_bytes(isa: Isa, x: &[u8], order: &[u32], scaling: Scaling, y: MatMut<'_>) {
     check(order, &y);
-    isa.run(Gather { rows: Bytes { x, columns: y.columns(), scaling }, order, y });
+    isa.run(Gather { isa, rows: Bytes { x, columns: y.columns(), scaling }, order, y });
 }
 
 /// `y[i][j] = x[order[i]][j]`
@@ -58,7 +58,7 @@ pub fn gather_bytes(isa: Isa, x: &[u8], order: &[u32], scaling: Scaling, y: MatM
 pub fn gather(isa: Isa, x: MatRef<'_>, order: &[u32], y: MatMut<'_>) {
     check(order, &y);
     assert!(x.columns() == y.columns(), "rows of {} columns expected, found {}", x.columns(), y.columns());
-    isa.run(Gather { rows: x, order, y });
+    isa.run(Gather { isa, rows: x, order, y });
 }
 
 #[track_caller]
@@ -115,6 +115,7 @@ impl Rows for Bytes<'_> {
 }
 
 struct Gather<'a, R> {
+    isa: Isa,
     rows: R,
     order: &'a [u32],
     y: MatMut<'a>,
@@ -126,7 +127,7 @@ impl<R: Rows> SimdOp for Gather<'_, R> {
     fn run<S: Simd>(mut self, simd: S) {
         let fetch = |&row: &u32| {
             for line in self.rows.row(row as usize).chunks(CACHE_LINE / size_of::<R::Element>()) {
-                simd.prefetch::<1>(line.as_ptr().cast());
+                self.isa.prefetch_from_memory(simd, line.as_ptr().cast());
             }
         };
         self.order.iter().take(ROWS_AHEAD).for_each(fetch);

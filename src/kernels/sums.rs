@@ -28,7 +28,7 @@ pub(super) trait Terms<const N: usize> {
         sums: [[S::F32; V]; N],
     ) -> [[S::F32; V]; N];
     /// Asks for what belongs to a column in `ROWS` rows, if those are in one block, or lies where it would if there were more of both.
-    fn fetch<S: Simd, const ROWS: usize>(&self, simd: S, first: usize, column: usize);
+    fn fetch<S: Simd, const ROWS: usize>(&self, simd: S, isa: Isa, first: usize, column: usize);
 }
 
 /// The rows of a micro-shard.
@@ -130,7 +130,7 @@ struct Shards<'a, T, const N: usize> {
     shards: Range<usize>,
     first: usize,
     outputs: [MatMut<'a>; N],
-    is_intel: bool,
+    isa: Isa,
 }
 
 /// How many elements of the terms are asked for before their use: more than memory sends while it answers a request.
@@ -140,10 +140,13 @@ impl<T: Terms<N>, const N: usize> SimdOp for Shards<'_, T, N> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        // Of 1, 2, 4, 8 and 16 rows, with 1, 2 and 4 vectors of each, these of one vector are the best for most matrices. Where lines cannot be
-        // asked for, a processor has to foresee them, and does so in more streams.
+        // Of 1, 2, 4, 8 and 16 rows, with 1, 2 and 4 vectors of each, these of one vector are the best for most matrices: 4 on a Zen 5, 8 on a Xeon and
+        // on a Zen 4. Where lines cannot be asked for, a processor has to foresee them, and does so in more streams.
         if const { S::PREFETCHES } {
-            if self.is_intel { self.by_rows::<S, 8>(simd) } else { self.by_rows::<S, 4>(simd) }
+            match self.isa.is_intel() || self.isa.waits_in_level_2() {
+                true => self.by_rows::<S, 8>(simd),
+                false => self.by_rows::<S, 4>(simd),
+            }
         } else if const { N == 1 } {
             self.by_rows::<S, 16>(simd);
         } else {
@@ -163,10 +166,10 @@ impl<T: Terms<N>, const N: usize> Shards<'_, T, N> {
             for first in rows.clone().step_by(ROWS) {
                 let together = first..rows.end.min(first + ROWS);
                 if together.len() == ROWS && self.terms.in_one_block(together.clone()) {
-                    add_rows::<S, T, N, ROWS>(simd, &self.terms, first, self.first, &mut sums);
+                    add_rows::<S, T, N, ROWS>(simd, self.isa, &self.terms, first, self.first, &mut sums);
                 } else {
                     for row in together {
-                        add_rows::<S, T, N, 1>(simd, &self.terms, row, self.first, &mut sums);
+                        add_rows::<S, T, N, 1>(simd, self.isa, &self.terms, row, self.first, &mut sums);
                     }
                 }
             }
@@ -180,6 +183,7 @@ impl<T: Terms<N>, const N: usize> Shards<'_, T, N> {
 #[inline(always)]
 fn add_rows<S: Simd, T: Terms<N>, const N: usize, const ROWS: usize>(
     simd: S,
+    isa: Isa,
     terms: &T,
     first: usize,
     first_column: usize,
@@ -194,7 +198,7 @@ fn add_rows<S: Simd, T: Terms<N>, const N: usize, const ROWS: usize>(
         add_vector::<S, T, N, ROWS>(simd, terms, first, first_column, start..start + LANES, sums);
     }
     for start in (known..len).step_by(LANES) {
-        terms.fetch::<S, ROWS>(simd, later, first_column + start);
+        terms.fetch::<S, ROWS>(simd, isa, later, first_column + start);
         add_vector::<S, T, N, ROWS>(simd, terms, first, first_column, start..len.min(start + LANES), sums);
     }
 }
@@ -220,7 +224,7 @@ fn add_vector<S: Simd, T: Terms<N>, const N: usize, const ROWS: usize>(
 /// The sums over every micro-shard, for all columns.
 pub(super) fn shards<T: Terms<N>, const N: usize>(isa: Isa, terms: T, outputs: [MatMut<'_>; N]) {
     let shards = 0..terms.rows().div_ceil(MICRO_SHARD);
-    isa.run(Shards { terms, shards, first: 0, outputs, is_intel: isa.is_intel() });
+    isa.run(Shards { terms, shards, first: 0, outputs, isa });
 }
 
 /// The totals of the columns `first..first + n`, by the way that suits the size of the matrix.
@@ -275,7 +279,7 @@ fn sums_of_large<T: Terms<N> + Copy, const N: usize>(
     let len = outputs.first().map_or(0, |output| output.len());
     if shards.len() == 1 {
         let outputs = outputs.map(|output| MatMut::new(output, 1, len, len));
-        return isa.run(Shards { terms, shards, first, outputs, is_intel: isa.is_intel() });
+        return isa.run(Shards { terms, shards, first, outputs, isa });
     }
     let middle = shards.start + shards.len().next_power_of_two() / 2;
     sums_of_large(isa, terms, shards.start..middle, first, outputs.each_mut().map(|output| &mut **output), memory);
@@ -329,8 +333,8 @@ impl Terms<1> for Values<'_> {
         sums
     }
     #[inline(always)]
-    fn fetch<S: Simd, const ROWS: usize>(&self, simd: S, first: usize, column: usize) {
-        self.0.fetch::<S, ROWS>(simd, first, column);
+    fn fetch<S: Simd, const ROWS: usize>(&self, simd: S, isa: Isa, first: usize, column: usize) {
+        self.0.fetch::<S, ROWS>(simd, isa, first, column);
     }
 }
 

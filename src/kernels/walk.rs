@@ -59,7 +59,8 @@ pub(super) const LARGE: usize = if cfg!(test) { 1 << 10 } else { 1 << 21 };
 
 /// Elements of a matrix that no cache keeps beside another of its size: 64 MiB. What is written to it comes from main memory first, and comes
 /// sooner if it is asked for. From a cache of level 3 it would come in time, and to ask costs more than it gains: the chain of
-/// [`fused`](super::fused) takes 0.75 to 0.9 of the time beyond this size on an Intel Xeon of family 6, model 167, and up to 1.2 below it.
+/// [`fused`](super::fused) takes 0.75 to 0.9 of the time beyond this size on an Intel Xeon of family 6, model 167, and up to 1.2 below it; on a
+/// Zen 4, 0.7 to 0.9.
 pub(super) const BEYOND_CACHES: usize = if cfg!(test) { 1 << 11 } else { 1 << 24 };
 
 /// All rows of all columns of `x` and of a matrix like it: some rows from their first column to the last, then the next.

@@ -10,7 +10,22 @@ use crate::error::IsaError;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Isa {
     kind: Kind,
-    is_intel: bool,
+    processor: Processor,
+}
+
+/// Whose processor it is, as far as some loops of the crate are not the same for all.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only processors of these makers are asked who they are"))]
+enum Processor {
+    Intel,
+    /// AMD's families up to 25.
+    UpToZen4,
+    Other,
+}
+
+#[cfg(any(test, target_arch = "x86_64"))]
+impl Processor {
+    const ALL: [Self; 3] = [Self::Intel, Self::UpToZen4, Self::Other];
 }
 
 /// The one list of run-time instruction sets, best first. Each line makes the token, its detection, its name and the function
@@ -48,7 +63,7 @@ macro_rules! instruction_sets {
                         #[cfg(target_arch = "x86_64")]
                         $name => {
                             let present = true $(&& detected!($feature))+;
-                            if present { Ok(Isa { kind: Kind::$kind, is_intel: is_intel() }) } else { Err(IsaError::Unavailable { name: $name }) }
+                            if present { Ok(Isa { kind: Kind::$kind, processor: processor() }) } else { Err(IsaError::Unavailable { name: $name }) }
                         }
                     )*
                     "portable" => Ok(Isa::PORTABLE),
@@ -107,31 +122,40 @@ instruction_sets! {
     Avx2, super::x86::Avx2, "avx2", ["avx2", "fma", "bmi1", "bmi2", "popcnt"];
 }
 
-/// Whether the processor names Intel as its maker. Miri has no processor to ask.
+/// What the processor says of itself. Miri has none to ask.
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code, reason = "the oldest compiler that is promised takes the question for unsafe")]
-fn is_intel() -> bool {
+fn processor() -> Processor {
     use core::arch::x86_64::__cpuid;
     use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
     // A virtual machine leaves the answer to its host, which takes a while.
     static ANSWER: AtomicU8 = AtomicU8::new(UNKNOWN);
-    const UNKNOWN: u8 = 2;
+    const UNKNOWN: u8 = u8::MAX;
     if cfg!(miri) {
-        return false;
+        return Processor::Other;
     }
-    if ANSWER.load(Relaxed) == UNKNOWN {
-        // SAFETY: every processor with these instruction sets has the instruction, and leaf 0.
-        #[allow(unused_unsafe, reason = "safe in later compilers")]
-        let leaf = unsafe { __cpuid(0) };
-        let maker = [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes);
-        ANSWER.store(u8::from(maker.as_flattened() == b"GenuineIntel"), Relaxed);
+    if let Some(&answer) = Processor::ALL.get(usize::from(ANSWER.load(Relaxed))) {
+        return answer;
     }
-    ANSWER.load(Relaxed) == 1
+    // SAFETY: every processor with these instruction sets has the instruction, and leaves 0 and 1.
+    #[allow(unused_unsafe, reason = "safe in later compilers")]
+    let [maker, signature] = [0, 1].map(|leaf| unsafe { __cpuid(leaf) });
+    let family = match signature.eax >> 8 & 15 {
+        15 => 15 + (signature.eax >> 20 & 255),
+        family => family,
+    };
+    let answer = match [maker.ebx, maker.edx, maker.ecx].map(u32::to_le_bytes).as_flattened() {
+        b"GenuineIntel" => Processor::Intel,
+        b"AuthenticAMD" if family <= 25 => Processor::UpToZen4,
+        _ => Processor::Other,
+    };
+    ANSWER.store(answer as u8, Relaxed);
+    answer
 }
 
 impl Isa {
     /// The instruction set that the crate was compiled for: SSE2, NEON, wasm simd128 or scalar code, by way of `wide`.
-    pub const PORTABLE: Isa = Isa { kind: Kind::Portable, is_intel: false };
+    pub const PORTABLE: Isa = Isa { kind: Kind::Portable, processor: Processor::Other };
 
     /// The best instruction set of this processor.
     pub fn detect() -> Isa {
@@ -163,19 +187,31 @@ impl Isa {
     /// a masked load takes one of the two places of a multiply-add; six instructions begin in a cycle, not eight; they look less far ahead; and half a
     /// vector is multiplied in one place only, so it takes as long as a whole one.
     pub(crate) const fn is_intel(self) -> bool {
-        self.is_intel
+        matches!(self.processor, Processor::Intel)
     }
 
-    /// The same instruction set, with the loops for Intel's processors or with the others.
+    /// Whether lines of main memory are asked for in level 2. Level 1 of AMD's processors up to Zen 4 waits for 24 lines at most, which is half of what
+    /// memory would send; level 2 waits for more. In sums over the rows of 56,000 x 304 elements a Zen 4 reads 2.7 times as fast so.
+    pub(crate) const fn waits_in_level_2(self) -> bool {
+        matches!(self.processor, Processor::UpToZen4)
+    }
+
+    /// [`Simd::prefetch`] of a line of main memory into the cache that waits for it best.
+    #[inline(always)]
+    pub(crate) fn prefetch_from_memory<S: Simd>(self, simd: S, source: *const f32) {
+        if self.waits_in_level_2() { simd.prefetch::<2>(source) } else { simd.prefetch::<1>(source) }
+    }
+
+    /// The same instruction set, with the loops for Intel's processors or with those for unknown ones.
     #[cfg(test)]
     pub(crate) const fn on_intel(self, is_intel: bool) -> Isa {
-        Isa { is_intel, ..self }
+        Isa { processor: if is_intel { Processor::Intel } else { Processor::Other }, ..self }
     }
 
-    /// Every instruction set that is available here, with the loops for Intel's processors and with the others.
+    /// Every instruction set that is available here, with the loops for each kind of processor.
     #[cfg(test)]
     pub(crate) fn with_all_loops() -> impl Iterator<Item = Isa> {
-        Self::available().flat_map(|isa| [true, false].map(|is_intel| isa.on_intel(is_intel)))
+        Self::available().flat_map(|isa| Processor::ALL.map(|processor| Isa { processor, ..isa }))
     }
 
     /// [`Simd::COLUMN_VECTORS`] of this instruction set.
@@ -222,14 +258,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_maker_is_the_one_that_the_system_names() {
-        let names_intel =
-            std::fs::read_to_string("/proc/cpuinfo").expect("a description of the processors").contains("GenuineIntel");
-        // The second answer is remembered.
-        assert_eq!([is_intel(), is_intel()], [names_intel; 2]);
-        assert!(!Isa::PORTABLE.is_intel());
-        for isa in Isa::available().filter(|&isa| isa != Isa::PORTABLE) {
-            assert_eq!(isa.is_intel(), names_intel, "{isa}");
+    fn the_processor_is_the_one_that_the_system_names() {
+        let text = std::fs::read_to_string("/proc/cpuinfo").expect("a description of the processors");
+        let field = |name| text.lines().find(|line| line.starts_with(name)).and_then(|line| line.split(": ").nth(1));
+        let family: u32 = field("cpu family").and_then(|family| family.parse().ok()).expect("a family");
+        let (is_intel, is_amd) = (field("vendor_id") == Some("GenuineIntel"), field("vendor_id") == Some("AuthenticAMD"));
+        // The second answers are remembered.
+        for isa in [Isa::available(), Isa::available()].into_iter().flatten().filter(|&isa| isa != Isa::PORTABLE) {
+            assert_eq!(isa.is_intel(), is_intel, "{isa}");
+            assert_eq!(isa.waits_in_level_2(), is_amd && family <= 25, "{isa}, family {family}");
         }
+        assert!(!Isa::PORTABLE.is_intel() && !Isa::PORTABLE.waits_in_level_2());
     }
 }

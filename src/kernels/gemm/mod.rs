@@ -124,13 +124,13 @@ impl<'a> RowBlocks<'a> {
     /// Asks for what lies at a column of `ROWS` rows, if those are in one block, or where it would if there were more rows and columns. None has
     /// to exist: nothing is read.
     #[inline(always)]
-    pub(super) fn fetch<S: Simd, const ROWS: usize>(&self, simd: S, first: usize, column: usize) {
+    pub(super) fn fetch<S: Simd, const ROWS: usize>(&self, simd: S, isa: Isa, first: usize, column: usize) {
         let (block, row) = self.block_and_row(first);
         let start =
             block.wrapping_mul(self.block_stride).wrapping_add(row.wrapping_mul(self.leading_dimension)).wrapping_add(column);
         for i in 0..ROWS {
             let at = start.wrapping_add(i.wrapping_mul(self.leading_dimension));
-            simd.prefetch::<1>(self.data.as_ptr().wrapping_add(at));
+            isa.prefetch_from_memory(simd, self.data.as_ptr().wrapping_add(at));
         }
     }
 }
