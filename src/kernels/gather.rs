@@ -9,7 +9,8 @@ use super::matrix::{MatMut, MatRef};
 use crate::simd::{Isa, LANES, Simd, SimdOp};
 
 /// How many rows before its use a row is asked for. Rows in random order come from main memory, and there one that is waited for takes
-/// longer than all arithmetic on it in the gather. It is used once: in level 2 it would take the place of weights.
+/// longer than all arithmetic on it in the gather. It is used once, and in level 2 takes the place of weights: a step of 512 rows is 1.5 % slower on
+/// a Zen 5. A Zen 4 gathers 2.3 times as fast there, and its steps are equal.
 const ROWS_AHEAD: usize = 4;
 
 const CACHE_LINE: usize = 64;
