@@ -168,7 +168,7 @@ mod tests {
             (256, 49, 257),
             (257, 40, 600),
         ];
-        for (m, n, k) in shapes.into_iter().filter(|&(_, _, k)| !cfg!(miri) || k == 17) {
+        for (m, n, k) in shapes.into_iter().filter(|&(m, _, k)| !cfg!(miri) || k == 17 && m <= 128) {
             let operands = Operands::new((m, n, k), 512);
             Isa::with_all_loops().for_each(|isa| operands.assert_bits_of_twins(isa, k));
         }
