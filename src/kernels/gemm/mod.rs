@@ -454,5 +454,7 @@ mod tests {
             let found = longest_depth(tile_rows, vectors, &product, false);
             assert_eq!(found, expected, "{m} rows in tiles of {tile_rows:?}, B of {n} columns {leading_dimension} apart");
         }
+        let product = Product::of_rows(MatRef::new(&data, 256, 1024, 1024), MatRef::new(&data, 1024, 1024, 1024));
+        assert_eq!(longest_depth(AVX512, 3, &product, true), NARROW_DEPTH, "with copies");
     }
 }

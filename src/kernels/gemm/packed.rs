@@ -41,10 +41,8 @@ pub(super) fn is_faster<const TRANSPOSED: bool>(isa: Isa, product: &Product<'_, 
 /// Whether A is no reason against copies: if its rows compete as well, fewer of them stay in a cache at once, and there would be a copy for each few. Of a
 /// transposed A a block of the depth stays.
 fn a_stays<const TRANSPOSED: bool>(product: &Product<'_, TRANSPOSED>) -> bool {
-    match TRANSPOSED {
-        true => product.depth() <= NARROW_DEPTH || !rows_compete(product.a_depth_stride()),
-        false => !rows_compete(product.a_row_stride()),
-    }
+    let deep_rows_compete = product.depth() > NARROW_DEPTH && rows_compete(product.a_depth_stride());
+    !(rows_compete(product.a_row_stride()) || deep_rows_compete)
 }
 
 /// The product for some vectors of columns from `column` on, with a copy of what it reads of B in `room`. Asks for what the next panel will read of B if
